@@ -1,0 +1,94 @@
+//! From a task to its outcome.
+
+use crate::compute::Compute;
+use crate::error::TaskError;
+use crate::measure::latency;
+use crate::model::random_weights;
+use crate::surgery;
+use crate::training::{Dataset, Progress, evaluate, train};
+use pleach_shared::model::Model;
+use pleach_shared::task::{BlobId, DataRef, Evaluate, Outcome, Start, Task, Trained};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where blobs come from and go to.
+pub trait Blobs {
+    /// The bytes of a blob.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    fn get(&self, blob: BlobId) -> Result<Arc<Vec<u8>>, TaskError>;
+
+    /// Stores bytes.
+    ///
+    /// # Errors
+    /// When they cannot be stored.
+    fn put(&self, bytes: Vec<u8>) -> Result<BlobId, TaskError>;
+}
+
+/// Does tasks on one compute device. Slots share it, and with it the data set decoded last.
+#[derive(Debug)]
+pub struct Executor {
+    compute: Compute,
+    dataset: Mutex<Option<(DataRef, Arc<Dataset>)>>,
+}
+
+impl Executor {
+    /// An executor for a device.
+    pub fn new(compute: Compute) -> Executor {
+        Executor { compute, dataset: Mutex::new(None) }
+    }
+
+    /// Does a task.
+    ///
+    /// # Errors
+    /// As the task has it; also when `progress` says stop.
+    pub fn execute(&self, task: &Task, blobs: &dyn Blobs, progress: &Progress<'_>) -> Result<Outcome, TaskError> {
+        let device = self.compute.device();
+        let load = |blob| -> Result<Model, TaskError> { Ok(Model::decode(&blobs.get(blob)?)?) };
+        let finish = |data: &Dataset, model: &Model, kept, recipe, seed| -> Result<Outcome, TaskError> {
+            let training = train(model, data, recipe, seed, &device, progress)?;
+            let evaluation = evaluate(&training.model, data, &data.splits.holdout, &device, progress)?;
+            let model = blobs.put(training.model.encode()?)?;
+            Ok(Outcome::Trained(Trained { model, kept, evaluation, steps: training.steps, train_loss: training.loss }))
+        };
+        match task {
+            Task::Train(task) => {
+                let data = self.dataset(&task.data, blobs)?;
+                let model = match &task.start {
+                    Start::Network(network) => random_weights(network, task.seed)?,
+                    Start::Model(blob) => load(*blob)?,
+                };
+                finish(&data, &model, None, &task.recipe, task.seed)
+            }
+            Task::Adapt(task) => {
+                let data = self.dataset(&task.data, blobs)?;
+                let (model, kept) = surgery::prune(&task.prune, &load(task.model)?)?;
+                finish(&data, &model, Some(kept), &task.recipe, task.seed)
+            }
+            Task::Evaluate(Evaluate { model, prune, data, split }) => {
+                let data = self.dataset(data, blobs)?;
+                let mut model = load(*model)?;
+                if let Some(prune) = prune {
+                    model = surgery::prune(prune, &model)?.0;
+                }
+                Ok(Outcome::Evaluated(evaluate(&model, &data, data.splits.get(*split), &device, progress)?))
+            }
+            Task::Measure(task) => Ok(Outcome::Measured(latency(&task.network, &device)?)),
+        }
+    }
+
+    fn dataset(&self, data: &DataRef, blobs: &dyn Blobs) -> Result<Arc<Dataset>, TaskError> {
+        // Held while decoding, so that two slots that need the same data decode them once.
+        let mut cached = self.dataset.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, dataset)) = &*cached
+            && known == data
+        {
+            return Ok(dataset.clone());
+        }
+        let bytes = data.files.iter().map(|file| blobs.get(file.blob)).collect::<Result<Vec<_>, _>>()?;
+        let bytes: Vec<&[u8]> = bytes.iter().map(|bytes| bytes.as_slice()).collect();
+        let dataset = Arc::new(Dataset::open(data, &bytes)?);
+        *cached = Some((data.clone(), dataset.clone()));
+        Ok(dataset)
+    }
+}

@@ -1,0 +1,199 @@
+//! A plan applied to a model equals the original with the removed channels silenced, over random graphs.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use pleach_shared::model::Model;
+use pleach_shared::network::{Builder, LayerId, Network, Op, Pool2d, zoo};
+use pleach_shared::plan::{Plan, keep_best};
+use pleach_worker::model::{Mode, NetworkModule, Value, random_weights};
+use pleach_worker::surgery::{apply, fold};
+use proptest::prelude::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const TOLERANCE: f32 = 1e-4;
+
+/// A random graph: convolutions of every grouping, batch norms, activations, pooling, residual adds, concats, option A
+/// shortcuts, then flatten or global pooling into linear layers.
+fn random_network(rng: &mut ChaCha8Rng) -> Network {
+    let mut b = Builder::new();
+    let input = [rng.random_range(1..4), 8, 8];
+    let mut x = b.input(input);
+    let mut channels = input[0];
+    let mut size = 8;
+    for index in 0..rng.random_range(2..7) {
+        let name = |part: &str| format!("block{index}.{part}");
+        match rng.random_range(0..7) {
+            0 => (x, channels) = conv(&mut b, rng, &name("conv"), x, channels),
+            1 if channels > 1 => {
+                let multiplier = rng.random_range(1..3);
+                x = b.conv(name("depthwise"), x, channels * multiplier, 3, 1, 1, channels);
+                channels *= multiplier;
+                x = finish(&mut b, rng, &name("depthwise"), x);
+            }
+            2 if channels % 2 == 0 => {
+                let out = 2 * rng.random_range(1..5);
+                x = b.conv(name("grouped"), x, out, 3, 1, 1, 2);
+                channels = out;
+                x = finish(&mut b, rng, &name("grouped"), x);
+            }
+            3 => {
+                // A residual block whose branch comes back to the same width.
+                let (y, _) = conv(&mut b, rng, &name("a"), x, channels);
+                let y = b.conv(name("b"), y, channels, 3, 1, 1, 1);
+                let y = b.batch_norm(name("b.bn"), y);
+                x = b.add(name("add"), x, y);
+            }
+            4 => {
+                let (y, more) = conv(&mut b, rng, &name("a"), x, channels);
+                let (z, other) = conv(&mut b, rng, &name("b"), x, channels);
+                x = b.add_layer(name("concat"), Op::Concat, &[y, z, x]);
+                channels += more + other;
+            }
+            5 if size > 4 => {
+                let wider = channels + rng.random_range(0..4);
+                let before = (wider - channels) / 2;
+                let sources = (0..wider).map(|c| c.checked_sub(before).filter(|&s| s < channels)).collect();
+                let bridge = b.add_layer(name("shortcut"), Op::Shortcut { stride: 2, sources }, &[x]);
+                let y = b.conv(name("down"), x, wider, 3, 2, 1, 1);
+                let y = b.batch_norm(name("down.bn"), y);
+                x = b.add(name("add"), y, bridge);
+                (channels, size) = (wider, size / 2);
+            }
+            _ if size > 4 => {
+                let pool = Pool2d { kernel: [3; 2], stride: [2; 2], padding: [1; 2] };
+                let op = if rng.random_bool(0.5) { Op::MaxPool2d(pool) } else { Op::AvgPool2d(pool) };
+                x = b.add_layer(name("pool"), op, &[x]);
+                size /= 2;
+            }
+            _ => x = b.add_layer(name("dropout"), Op::Dropout { p: 0.5 }, &[x]),
+        }
+    }
+    if rng.random_bool(0.5) {
+        x = b.global_avg_pool("avgpool", x);
+    }
+    x = b.flatten("flatten", x);
+    if rng.random_bool(0.5) {
+        x = b.linear("hidden", x, 6);
+        x = b.relu("hidden.relu", x);
+    }
+    x = b.linear("fc", x, 3);
+    b.finish(x).unwrap()
+}
+
+fn conv(b: &mut Builder, rng: &mut ChaCha8Rng, name: &str, x: LayerId, _channels: usize) -> (LayerId, usize) {
+    let out = rng.random_range(2..7);
+    let kernel = [1, 3][rng.random_range(0..2)];
+    let x = b.conv(name, x, out, kernel, 1, kernel / 2, 1);
+    (finish(b, rng, name, x), out)
+}
+
+/// Perhaps a batch norm, perhaps an activation.
+fn finish(b: &mut Builder, rng: &mut ChaCha8Rng, name: &str, mut x: LayerId) -> LayerId {
+    if rng.random_bool(0.7) {
+        x = b.batch_norm(format!("{name}.bn"), x);
+    }
+    match rng.random_range(0..5) {
+        0 => b.relu(format!("{name}.act"), x),
+        1 => b.add_layer(format!("{name}.act"), Op::Relu6, &[x]),
+        2 => b.add_layer(format!("{name}.act"), Op::HardSwish, &[x]),
+        3 => b.add_layer(format!("{name}.act"), Op::Sigmoid, &[x]),
+        _ => x,
+    }
+}
+
+/// Weights with batch norms that do something: a shift that is not zero is what careless surgery forgets.
+fn random_model(network: &Network, rng: &mut ChaCha8Rng) -> Model {
+    let mut model = random_weights(network, rng.random()).unwrap();
+    for (name, tensor) in &mut model.tensors {
+        if tensor.shape.len() == 1 {
+            let low = if name.ends_with("running_var") { 0.5 } else { -1.0 };
+            tensor.data.iter_mut().for_each(|x| *x = rng.random_range(low..1.5));
+        }
+    }
+    model
+}
+
+fn random_plan(network: &Network, rng: &mut ChaCha8Rng) -> Plan {
+    let groups = network.groups().unwrap();
+    let mut plan = Plan::default();
+    for (index, group) in groups.all().iter().enumerate().filter(|(_, group)| group.fixed.is_none()) {
+        let scores: Vec<f64> = (0..group.channels).map(|_| rng.random()).collect();
+        let count = rng.random_range(1..=group.channels);
+        plan.keep.insert(group.name.clone(), keep_best(network, &groups, index, &scores, count));
+    }
+    plan
+}
+
+fn images(network: &Network, rng: &mut ChaCha8Rng) -> Vec<f32> {
+    let shape = &network.shapes().unwrap()[0];
+    (0..2 * shape.iter().product::<usize>()).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+fn input(network: &Network, images: &[f32], device: &Device) -> Tensor<4> {
+    let shape = network.shapes().unwrap()[0].clone();
+    Tensor::from_data(TensorData::new(images.to_vec(), [2, shape[0], shape[1], shape[2]]), device)
+}
+
+fn outputs(model: &Model, images: &[f32], device: &Device) -> Vec<f32> {
+    let module = NetworkModule::load(model, device).unwrap();
+    module.forward(input(&model.network, images, device)).into_data().try_to_vec().unwrap()
+}
+
+/// The original, every removed channel set to zero wherever it appears.
+fn silenced(model: &Model, plan: &Plan, images: &[f32], device: &Device) -> Vec<f32> {
+    let stays = plan.silence(&model.network).unwrap();
+    let mask = |id: LayerId| TensorData::new(stays[id].iter().map(|&stay| f32::from(u8::from(stay))).collect::<Vec<_>>(), [stays[id].len()]);
+    let mut module = NetworkModule::load(model, device).unwrap();
+    let output = module.run(vec![Value::Map(input(&model.network, images, device))], Mode::Evaluate, |id, value| match value {
+        Value::Map(x) => Value::Map(x * Tensor::<1>::from_data(mask(id), device).reshape([1, -1, 1, 1])),
+        Value::Vector(x) => Value::Vector(x * Tensor::<1>::from_data(mask(id), device).reshape([1, -1])),
+    });
+    output.into_vector().into_data().try_to_vec().unwrap()
+}
+
+fn assert_close(a: &[f32], b: &[f32], what: &str) {
+    assert_eq!(a.len(), b.len());
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() <= TOLERANCE * (1.0 + a.abs()), "{what}: {a} and {b}");
+    }
+}
+
+fn check(network: &Network, seed: u64) {
+    let device = Device::flex();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let model = random_model(network, &mut rng);
+    let plan = random_plan(network, &mut rng);
+    let images = images(network, &mut rng);
+    let pruned = apply(&plan, &model).unwrap();
+    assert_close(&silenced(&model, &plan, &images, &device), &outputs(&pruned, &images, &device), "silenced and pruned");
+    assert_close(&outputs(&pruned, &images, &device), &outputs(&fold(&pruned), &images, &device), "pruned and folded");
+    // What surgery gives is a model like any other: it survives its file and can be pruned again.
+    let again = Model::decode(&pruned.encode().unwrap()).unwrap();
+    assert_eq!(again, pruned);
+    assert_eq!(again.network.groups().unwrap().all().len(), network.groups().unwrap().all().len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn a_pruned_random_graph_equals_the_silenced_original(seed in any::<u64>()) {
+        check(&random_network(&mut ChaCha8Rng::seed_from_u64(seed)), seed);
+    }
+}
+
+#[test]
+fn a_pruned_network_of_the_zoo_equals_the_silenced_original() {
+    use zoo::{ShortcutKind, VggItem};
+    let input = [3, 16, 16];
+    let networks = [
+        zoo::vgg(&[VggItem::Conv(8), VggItem::MaxPool, VggItem::Conv(12)], input, 10),
+        zoo::plain20(0.5, input, 10),
+        zoo::resnet(20, 0.5, ShortcutKind::A, input, 10),
+        zoo::resnet(32, 0.25, ShortcutKind::B, input, 10),
+        zoo::mobilenet_v1(0.125, [3, 32, 32], 10),
+    ];
+    for (seed, network) in networks.into_iter().enumerate() {
+        check(&network.unwrap(), seed as u64);
+    }
+}
