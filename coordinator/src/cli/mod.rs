@@ -132,6 +132,8 @@ pub fn main() -> ExitCode {
     let default = if matches!(cli.command, Command::Coordinator(_)) || is_worker(&cli.command) { "warn,pleach_coordinator=info,pleach_worker=info" } else { "warn" };
     let filter = tracing_subscriber::EnvFilter::try_from_env("PLEACH_LOG").unwrap_or_else(|_| default.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(progress::is_terminal()).init();
+    #[cfg(feature = "local")]
+    pleach_worker::agent::log_panics();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -77,6 +77,11 @@ pub enum AgentError {
     Refused(String),
 }
 
+/// Turns panics of tasks into log lines: the agent reports them as failures, and nobody should read a backtrace.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|info| tracing::error!("{info}")));
+}
+
 /// Works until `shutdown` completes.
 ///
 /// # Errors

@@ -77,19 +77,19 @@ impl NetworkModule {
                 model.tensors.get(&name).ok_or_else(|| ModelError::Tensors(vec![format!("missing {name}")]))
             };
             let mut vector = |suffix: &str| -> Result<usize, ModelError> {
-                module.vectors.push(Param::initialized(ParamId::new(), tensor(get(suffix)?, device).require_grad()));
+                module.vectors.push(trained(tensor(get(suffix)?, device)));
                 Ok(module.vectors.len() - 1)
             };
             slots.push(match &layer.op {
                 Op::Conv2d(conv) => {
                     let bias = conv.bias.then(|| vector("bias")).transpose()?;
-                    module.kernels.push(Param::initialized(ParamId::new(), tensor(get("weight")?, device).require_grad()));
+                    module.kernels.push(trained(tensor(get("weight")?, device)));
                     Slot::Conv { kernel: module.kernels.len() - 1, bias }
                 }
                 Op::Linear { bias, .. } => {
                     let bias = bias.then(|| vector("bias")).transpose()?;
                     let weight: Tensor<2> = tensor(get("weight")?, device);
-                    module.matrices.push(Param::initialized(ParamId::new(), own(weight.transpose()).require_grad()));
+                    module.matrices.push(trained(own(weight.transpose())));
                     Slot::Linear { matrix: module.matrices.len() - 1, bias }
                 }
                 Op::BatchNorm2d { .. } => {
@@ -166,6 +166,12 @@ impl NetworkModule {
 
 fn tensor<const D: usize>(weights: &Weights, device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(weights.data.clone(), weights.shape.clone()), device)
+}
+
+/// A weight; it takes gradients where the device can.
+fn trained<const D: usize>(tensor: Tensor<D>) -> Param<Tensor<D>> {
+    let takes = tensor.device().is_autodiff();
+    Param::initialized(ParamId::new(), if takes { tensor.require_grad() } else { tensor })
 }
 
 /// A transposed tensor is a view; as a weight it is read every step, so it is worth laying out anew.
