@@ -1,7 +1,7 @@
 //! Latency on this machine.
 
 use crate::error::TaskError;
-use crate::model::{NetworkModule, Value, random_weights};
+use crate::model::{Mode, NetworkModule, Value, random_weights};
 use crate::surgery::fold;
 use burn::tensor::{Device, Tensor, TensorData};
 use pleach_shared::network::{Network, Op};
@@ -81,13 +81,11 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
     sorted[low] + (sorted[high] - sorted[low]) * place.fract()
 }
 
-/// The worker's own engine: Burn, batch norms folded, random weights (latency does not depend on them). On a CPU it runs
-/// on one thread: dependable on shared machines, and what small boards have to spare.
+/// The worker's own engine: Burn, batch norms folded, random weights (latency does not depend on them).
 pub struct BurnEngine {
     module: NetworkModule,
     inputs: Vec<Value>,
     device: Device,
-    pool: rayon::ThreadPool,
 }
 
 impl BurnEngine {
@@ -108,33 +106,33 @@ impl BurnEngine {
                 _ => Value::Vector(Tensor::from_data(TensorData::new(data, [1, count]), device)),
             });
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| TaskError::Device(error.to_string()))?;
-        Ok(BurnEngine { module, inputs, device: device.clone(), pool })
+        Ok(BurnEngine { module, inputs, device: device.clone() })
     }
 }
 
 impl Engine for BurnEngine {
     fn infer(&mut self) -> Result<(), TaskError> {
-        let BurnEngine { module, inputs, device, pool } = self;
-        pool.install(|| {
-            let output = module.run(inputs.clone(), crate::model::Mode::Evaluate, |_, value| value);
-            device.sync().map_err(|error| TaskError::Device(format!("{error:?}")))?;
-            drop(output);
-            Ok(())
-        })
+        let output = self.module.run(self.inputs.clone(), Mode::Evaluate, |_, value| value);
+        self.device.sync().map_err(|error| TaskError::Device(format!("{error:?}")))?;
+        drop(output);
+        Ok(())
     }
 
     fn threads(&self) -> usize {
-        self.pool.current_num_threads()
+        rayon::current_num_threads()
     }
 }
 
-/// Latency of a network or a segment on the device `device`.
+/// Latency of a network or a segment on the device `device`. On a CPU it runs on one thread: dependable on shared
+/// machines, and what small boards have to spare.
 ///
 /// # Errors
 /// When the network does not fit together or the device fails.
 pub fn latency(network: &Network, device: &Device) -> Result<Latency, TaskError> {
-    measure(&mut BurnEngine::new(network, device)?, Effort::default())
+    let mut engine = BurnEngine::new(network, device)?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().map_err(|error| TaskError::Device(error.to_string()))?;
+    // The whole measurement moves to the pool's thread: handing over every run would cost a segment as much as it takes.
+    pool.install(|| measure(&mut engine, Effort::default()))
 }
 
 #[cfg(test)]
