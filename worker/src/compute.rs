@@ -40,9 +40,10 @@ impl FromStr for Compute {
         match text.split_once(':') {
             None if text == "flex" => Ok(Compute::Flex),
             None if text == "wgpu" => Ok(Compute::Wgpu(None)),
-            Some(("wgpu", index)) => {
-                index.parse().map(|index| Compute::Wgpu(Some(index))).map_err(|_| format!("`{index}` is no index of a GPU; expected wgpu:0, wgpu:1, ..."))
-            }
+            Some(("wgpu", index)) => index
+                .parse()
+                .map(|index| Compute::Wgpu(Some(index)))
+                .map_err(|_| format!("`{index}` is no index of a GPU; expected wgpu:0, wgpu:1, ...")),
             _ => Err(format!("unknown device `{text}`; expected flex, wgpu or wgpu:N")),
         }
     }

@@ -142,7 +142,8 @@ fn outputs(model: &Model, images: &[f32], device: &Device) -> Vec<f32> {
 /// The original, every removed channel set to zero wherever it appears.
 fn silenced(model: &Model, plan: &Plan, images: &[f32], device: &Device) -> Vec<f32> {
     let stays = plan.silence(&model.network).unwrap();
-    let mask = |id: LayerId| TensorData::new(stays[id].iter().map(|&stay| f32::from(u8::from(stay))).collect::<Vec<_>>(), [stays[id].len()]);
+    let mask =
+        |id: LayerId| TensorData::new(stays[id].iter().map(|&stay| f32::from(u8::from(stay))).collect::<Vec<_>>(), [stays[id].len()]);
     let mut module = NetworkModule::load(model, device).unwrap();
     let output = module.run(vec![Value::Map(input(&model.network, images, device))], Mode::Evaluate, |id, value| match value {
         Value::Map(x) => Value::Map(x * Tensor::<1>::from_data(mask(id), device).reshape([1, -1, 1, 1])),

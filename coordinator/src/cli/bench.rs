@@ -131,8 +131,16 @@ async fn no_op_worker(address: String) -> Result<(), Box<dyn std::error::Error +
     let (up, messages) = mpsc::channel(1024);
     let send = async |message| up.send(WorkerMessage { message: Some(message) }).await;
     let name = "no-op".to_owned();
-    let register =
-        Register { protocol: PROTOCOL, host: name.clone(), device: name.clone(), kind: name.clone(), name, slots: SLOTS, computes: true, holding: Vec::new() };
+    let register = Register {
+        protocol: PROTOCOL,
+        host: name.clone(),
+        device: name.clone(),
+        kind: name.clone(),
+        name,
+        slots: SLOTS,
+        computes: true,
+        holding: Vec::new(),
+    };
     send(Up::Register(register)).await?;
     let mut down = client.attach(ReceiverStream::new(messages)).await?.into_inner();
     let outcome = serde_json::to_vec(&Outcome::Evaluated(Evaluation { right: 0, total: 1, loss: 0.0 }))?;

@@ -84,7 +84,12 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), CliError> {
                 );
             }
             for candidate in &candidates {
-                println!("candidate   {} to {} channels: {}", candidate["group"].as_str().unwrap_or_default(), candidate["channels"], candidate["resource"]);
+                println!(
+                    "candidate   {} to {} channels: {}",
+                    candidate["group"].as_str().unwrap_or_default(),
+                    candidate["channels"],
+                    candidate["resource"]
+                );
             }
         }
     }

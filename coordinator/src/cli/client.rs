@@ -9,8 +9,8 @@ use pleach_shared::rpc::v1::blobs_client::BlobsClient;
 use pleach_shared::rpc::v1::experiments_client::ExperimentsClient;
 use pleach_shared::rpc::v1::workers_client::WorkersClient;
 use pleach_shared::rpc::v1::{
-    BlobChunk, CancelRequest, Experiment, GetBlobRequest, GetExperimentRequest, HaveBlobsRequest, ListExperimentsRequest, ListWorkersRequest,
-    ResumeRequest, SubmitRequest, WatchRequest, Worker,
+    BlobChunk, CancelRequest, Experiment, GetBlobRequest, GetExperimentRequest, HaveBlobsRequest, ListExperimentsRequest,
+    ListWorkersRequest, ResumeRequest, SubmitRequest, WatchRequest, Worker,
 };
 use pleach_shared::task::BlobId;
 use std::time::Duration;
@@ -39,7 +39,9 @@ impl Client {
                 .help("start one with `pleach coordinator`, or say where it is with --coordinator or PLEACH_COORDINATOR")
         })?;
         Ok(Client {
-            experiments: ExperimentsClient::new(channel.clone()).max_decoding_message_size(MESSAGE_LIMIT).max_encoding_message_size(MESSAGE_LIMIT),
+            experiments: ExperimentsClient::new(channel.clone())
+                .max_decoding_message_size(MESSAGE_LIMIT)
+                .max_encoding_message_size(MESSAGE_LIMIT),
             workers: WorkersClient::new(channel.clone()),
             blobs: BlobsClient::new(channel),
         })
@@ -71,8 +73,10 @@ impl Client {
     /// Summary, document and best model.
     pub(super) async fn get(&mut self, id: &str) -> Result<(Summary, String, Option<BlobId>), CliError> {
         let answer = self.experiments.get(GetExperimentRequest { id: id.to_owned() }).await?.into_inner();
-        let summary = serde_json::from_slice(&answer.summary)
-            .map_err(|error| CliError::failed(format!("cannot read the coordinator's summary: {error}")).help("client and coordinator must be of one version"))?;
+        let summary = serde_json::from_slice(&answer.summary).map_err(|error| {
+            CliError::failed(format!("cannot read the coordinator's summary: {error}"))
+                .help("client and coordinator must be of one version")
+        })?;
         Ok((summary, answer.document, answer.model.parse().ok()))
     }
 

@@ -129,7 +129,11 @@ struct ExportArgs {
 /// Reads the command line, does it, and says how it ended.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let default = if matches!(cli.command, Command::Coordinator(_)) || is_worker(&cli.command) { "warn,pleach_coordinator=info,pleach_worker=info" } else { "warn" };
+    let default = if matches!(cli.command, Command::Coordinator(_)) || is_worker(&cli.command) {
+        "warn,pleach_coordinator=info,pleach_worker=info"
+    } else {
+        "warn"
+    };
     let filter = tracing_subscriber::EnvFilter::try_from_env("PLEACH_LOG").unwrap_or_else(|_| default.into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(progress::is_terminal()).init();
     #[cfg(feature = "local")]

@@ -36,7 +36,15 @@ pub(super) fn workers(workers: &[Worker], output: Output) {
         Output::Table => {
             let row = |w: &Worker| {
                 let does = if w.computes { "computes and measures" } else { "measures" };
-                [w.name.clone(), w.host.clone(), w.kind.clone(), w.device.clone(), does.to_owned(), w.slots.to_string(), running(w).join(", ")]
+                [
+                    w.name.clone(),
+                    w.host.clone(),
+                    w.kind.clone(),
+                    w.device.clone(),
+                    does.to_owned(),
+                    w.slots.to_string(),
+                    running(w).join(", "),
+                ]
             };
             print(["NAME", "HOST", "KIND", "MEASURES AS", "DOES", "SLOTS", "RUNNING"], workers.iter().map(row));
         }

@@ -85,8 +85,7 @@ pub async fn run<R: Run>(submission: &Submission, run: &R) -> Result<(), RunErro
     let mut best = searched.model;
     if let Some(recipe) = &spec.finetune {
         run.phase("fine-tuning the winner".into());
-        let task =
-            Train { start: Start::Model(best), data: data.clone(), recipe: recipe.clone(), seed: recipe.seed.unwrap_or(spec.seed) };
+        let task = Train { start: Start::Model(best), data: data.clone(), recipe: recipe.clone(), seed: recipe.seed.unwrap_or(spec.seed) };
         let trained = trained(run.task(Task::Train(task)).await?)?;
         best = trained.model;
         figures.accuracy_holdout = Some(trained.evaluation.accuracy());

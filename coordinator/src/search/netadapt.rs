@@ -140,7 +140,10 @@ pub async fn netadapt<R: Run>(
         .await?;
         if missed {
             let group = &proposals[winner].group;
-            run.record(Record::Note(format!("round {round}: {group} at its fewest channels misses the round's target; it won all the same"))).await?;
+            run.record(Record::Note(format!(
+                "round {round}: {group} at its fewest channels misses the round's target; it won all the same"
+            )))
+            .await?;
         }
         run.record(Record::Model(model)).await?;
     }
@@ -195,7 +198,8 @@ pub fn feasible(spec: &Netadapt, network: &Network, latency_ms: f64) -> Result<(
         let smallest = counts(spec, group.channels).last().unwrap_or(group.channels);
         plan.keep.insert(group.name.clone(), (0..smallest).collect());
     }
-    let narrowest = plan.apply(network).and_then(|applied| Ok(applied.network.cost()?)).map_err(|error| RunError::Search(error.to_string()))?;
+    let narrowest =
+        plan.apply(network).and_then(|applied| Ok(applied.network.cost()?)).map_err(|error| RunError::Search(error.to_string()))?;
     let minimum = if resource == Resource::Macs { narrowest.macs } else { narrowest.params } as f64;
     match budget < minimum {
         true => Err(RunError::Search(format!(

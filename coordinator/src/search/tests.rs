@@ -58,7 +58,12 @@ impl World {
     }
 
     fn rounds(&self) -> Vec<Round> {
-        self.records.lock().unwrap().iter().filter_map(|record| if let Record::Round(round) = record { Some(round.clone()) } else { None }).collect()
+        self.records
+            .lock()
+            .unwrap()
+            .iter()
+            .filter_map(|record| if let Record::Round(round) = record { Some(round.clone()) } else { None })
+            .collect()
     }
 }
 
@@ -176,7 +181,8 @@ fn the_helloworld_golden_case_with_a_step_of_100_percent() {
     assert_eq!(helloworld_rounds("params", 1.0, 2), golden);
 }
 
-const LATENCY: &str = "search:\n  netadapt:\n    budget: {latency: 0.6}\n    step: {initial: 0.05, decay: 1.0}\n    channels: {multiple_of: 2, min: 2}\n";
+const LATENCY: &str =
+    "search:\n  netadapt:\n    budget: {latency: 0.6}\n    step: {initial: 0.05, decay: 1.0}\n    channels: {multiple_of: 2, min: 2}\n";
 
 #[test]
 fn a_latency_search_ends_at_or_under_its_budget_predicted_and_measured() {

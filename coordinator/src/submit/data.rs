@@ -29,7 +29,8 @@ pub(super) fn load(data: &Data, folder: &Path) -> Result<(DataRef, Splits, Vec<(
     };
     let cut = Cut { holdout: data.holdout, test };
     let named: Vec<NamedFile<'_>> = files.iter().map(|(name, bytes)| NamedFile { name, bytes }).collect();
-    let splits = decode(format, &named).and_then(|archive| split(&archive, &cut)).map_err(|error| InputError::Data { path: place, error })?;
+    let splits =
+        decode(format, &named).and_then(|archive| split(&archive, &cut)).map_err(|error| InputError::Data { path: place, error })?;
     let blobs: Vec<(BlobId, Bytes)> = files.iter().map(|(_, bytes)| (BlobId::of(bytes), bytes.clone())).collect();
     let reference = DataRef {
         format,

@@ -122,7 +122,8 @@ pub fn inspect(path: &Path) -> Result<(Prepared, Option<SpecError>), InputError>
     let mut checkpoint = None;
     if let Some(file) = &spec.model.checkpoint {
         let file = folder.join(file);
-        let bytes = std::fs::read(&file).map_err(|error| InputError::Read { path: file.clone(), error, named_by: Some("model.checkpoint") })?;
+        let bytes =
+            std::fs::read(&file).map_err(|error| InputError::Read { path: file.clone(), error, named_by: Some("model.checkpoint") })?;
         let fits = Model::with_weights(network.clone(), &bytes).and_then(|model| model.encode());
         let bytes = Bytes::from(fits.map_err(|error| InputError::Checkpoint { path: file, error })?);
         let id = BlobId::of(&bytes);

@@ -167,7 +167,8 @@ mod tests {
     fn model() -> Model {
         let network = zoo::vgg(&[zoo::VggItem::Conv(3)], [1, 4, 4], 2).unwrap();
         let parameters = network.parameters().unwrap();
-        let tensor = |p: &Parameter| Tensor { shape: p.shape.clone(), data: (0..p.shape.iter().product()).map(|i| i as f32 / 7.0).collect() };
+        let tensor =
+            |p: &Parameter| Tensor { shape: p.shape.clone(), data: (0..p.shape.iter().product()).map(|i| i as f32 / 7.0).collect() };
         Model { tensors: parameters.iter().map(|p| (p.name.clone(), tensor(p))).collect(), network }
     }
 

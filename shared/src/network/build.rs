@@ -37,15 +37,8 @@ impl Builder {
         padding: usize,
         groups: usize,
     ) -> LayerId {
-        let conv = Conv2d {
-            out_channels,
-            kernel: [kernel; 2],
-            stride: [stride; 2],
-            padding: [padding; 2],
-            dilation: [1; 2],
-            groups,
-            bias: false,
-        };
+        let conv =
+            Conv2d { out_channels, kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], dilation: [1; 2], groups, bias: false };
         self.add_layer(name, Op::Conv2d(conv), &[x])
     }
 

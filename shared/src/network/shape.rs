@@ -71,7 +71,8 @@ fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
             if conv.out_channels == 0 {
                 return Err("has no output channels".into());
             }
-            let size = |axis: usize, input: usize| window(input, conv.kernel[axis], conv.stride[axis], conv.padding[axis], conv.dilation[axis]);
+            let size =
+                |axis: usize, input: usize| window(input, conv.kernel[axis], conv.stride[axis], conv.padding[axis], conv.dilation[axis]);
             Ok(vec![conv.out_channels, size(0, height)?, size(1, width)?])
         }
         Op::MaxPool2d(pool) | Op::AvgPool2d(pool) => {

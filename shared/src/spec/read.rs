@@ -2,8 +2,8 @@
 
 use super::node::{Fields, Node};
 use super::{
-    Augment, Budget, BudgetAmount, Channels, Criterion, Data, DataSource, Length, Model, Netadapt, Normalize, Optimizer, Pool, Recipe, Schedule,
-    Search, Select, Sensitivity, Spec, SpecError, Step, Width, Zoo,
+    Augment, Budget, BudgetAmount, Channels, Criterion, Data, DataSource, Length, Model, Netadapt, Normalize, Optimizer, Pool, Recipe,
+    Schedule, Search, Select, Sensitivity, Spec, SpecError, Step, Width, Zoo,
 };
 use crate::data::Amount;
 use crate::network::zoo::ShortcutKind;
@@ -27,7 +27,8 @@ pub(super) fn document(text: &str) -> Result<Spec, SpecError> {
         SpecError {
             line: place.as_ref().map(serde_yaml::Location::line),
             column: place.as_ref().map(serde_yaml::Location::column),
-            ..SpecError::new("", format!("this is not valid YAML: {message}")).help("check indentation, colons and brackets here and on the line above")
+            ..SpecError::new("", format!("this is not valid YAML: {message}"))
+                .help("check indentation, colons and brackets here and on the line above")
         }
     })?;
     let root = Node::root(text, &value);
@@ -41,7 +42,9 @@ pub(super) fn document(text: &str) -> Result<Spec, SpecError> {
     let data = data(&fields.need("data", "name a data set, such as `data: {dataset: fashion-mnist-10k}`")?)?;
     let train = match (fields.get("train"), &model.checkpoint) {
         (Some(node), Some(_)) => {
-            return Err(node.error("has no use beside `model.checkpoint`").help("remove one: a checkpoint is taken as it is, and `finetune` trains the winner"));
+            return Err(node
+                .error("has no use beside `model.checkpoint`")
+                .help("remove one: a checkpoint is taken as it is, and `finetune` trains the winner"));
         }
         (Some(node), None) => Some(recipe(&node, &dense_recipe())?),
         (None, Some(_)) => None,
@@ -74,19 +77,23 @@ fn model(node: &Node<'_>) -> Result<Model, SpecError> {
     }
     let zoo = pick(&fields.need("zoo", "name a network of the zoo")?, "network", &ZOO)?;
     let is_resnet = matches!(zoo, Zoo::Resnet20 | Zoo::Resnet32 | Zoo::Resnet44 | Zoo::Resnet56);
-    for (key, fits, whose) in [("widths", zoo == Zoo::Vgg, "vgg"), ("width", zoo != Zoo::Vgg, "the other networks"), ("shortcut", is_resnet, "resnets")] {
+    for (key, fits, whose) in
+        [("widths", zoo == Zoo::Vgg, "vgg"), ("width", zoo != Zoo::Vgg, "the other networks"), ("shortcut", is_resnet, "resnets")]
+    {
         if let (Some(node), false) = (fields.get(key), fits) {
             return Err(node.error(format!("is for {whose}, not for {zoo}")));
         }
     }
     let widths = match zoo {
-        Zoo::Vgg => Some(fields.need("widths", "list channels and poolings, such as `widths: [16, 16, M, 32, 32]`")?.list("widths", |node| {
-            match node.text() {
-                Ok("M") => Ok(Width::Pool(Pool::M)),
-                Ok(_) => Err(node.error("must be a number of channels or M")),
-                Err(_) => node.count(1).map(Width::Channels),
-            }
-        })?),
+        Zoo::Vgg => {
+            Some(fields.need("widths", "list channels and poolings, such as `widths: [16, 16, M, 32, 32]`")?.list("widths", |node| {
+                match node.text() {
+                    Ok("M") => Ok(Width::Pool(Pool::M)),
+                    Ok(_) => Err(node.error("must be a number of channels or M")),
+                    Err(_) => node.count(1).map(Width::Channels),
+                }
+            })?)
+        }
         _ => None,
     };
     if let (Some(widths), Some(node)) = (&widths, fields.get("widths"))
@@ -102,7 +109,9 @@ fn model(node: &Node<'_>) -> Result<Model, SpecError> {
     Ok(Model {
         zoo,
         widths,
-        width: (zoo != Zoo::Vgg).then(|| fields.or("width", 1.0, |node| node.number("above 0 and at most 64", |w| w > 0.0 && w <= 64.0))).transpose()?,
+        width: (zoo != Zoo::Vgg)
+            .then(|| fields.or("width", 1.0, |node| node.number("above 0 and at most 64", |w| w > 0.0 && w <= 64.0)))
+            .transpose()?,
         shortcut: is_resnet.then(|| fields.or("shortcut", ShortcutKind::A, |node| pick(node, "shortcut", &shortcuts))).transpose()?,
         input: input.transpose()?,
         classes: fields.get("classes").map(|node| node.count(2)).transpose()?,
@@ -179,7 +188,11 @@ fn budget(node: &Node<'_>) -> Result<Budget, SpecError> {
     let fields = node.fields(&["latency", "latency_ms", "macs", "params", "device"])?;
     let (key, amount) = fields.one_of(&["latency", "latency_ms", "macs", "params"])?;
     let ratio = |node: &Node<'_>| node.number("above 0 and at most 1: a ratio of the dense network's", |x| x > 0.0 && x <= 1.0);
-    let count = |node: &Node<'_>| node.number("above 0: up to 1 a ratio of the dense network's, above it a whole count", |x| x > 0.0 && (x <= 1.0 || x.fract() == 0.0));
+    let count = |node: &Node<'_>| {
+        node.number("above 0: up to 1 a ratio of the dense network's, above it a whole count", |x| {
+            x > 0.0 && (x <= 1.0 || x.fract() == 0.0)
+        })
+    };
     let amount = match key {
         "latency" => BudgetAmount::Latency(ratio(&amount)?),
         "latency_ms" => BudgetAmount::LatencyMs(amount.number("of milliseconds above 0", |x| x > 0.0)?),

@@ -24,7 +24,8 @@ fn the_example_document_means_what_it_says() {
 
 #[test]
 fn a_short_document_gets_the_defaults() {
-    let spec = parse("name: a\nmodel: {zoo: resnet20}\ndata: {dataset: fashion-mnist-10k}\nsearch: {netadapt: {budget: {macs: 0.7}}}\n").unwrap();
+    let spec =
+        parse("name: a\nmodel: {zoo: resnet20}\ndata: {dataset: fashion-mnist-10k}\nsearch: {netadapt: {budget: {macs: 0.7}}}\n").unwrap();
     insta::assert_snapshot!(spec.to_yaml());
 }
 
@@ -86,7 +87,9 @@ fn the_official_schedule_ends_at_37_5_percent_however_long_it_runs() {
 #[test]
 fn the_data_fill_in_what_the_model_leaves_out() {
     let mut model = parse(EXAMPLE).unwrap().model;
-    assert!(model.fit([3, 32, 32], 10).unwrap_err().to_string().contains("`model.input` is [1, 28, 28], the data's images are [3, 32, 32]"));
+    assert!(
+        model.fit([3, 32, 32], 10).unwrap_err().to_string().contains("`model.input` is [1, 28, 28], the data's images are [3, 32, 32]")
+    );
     (model.input, model.classes) = (None, None);
     model.fit([3, 32, 32], 10).unwrap();
     assert_eq!((model.input, model.classes), (Some([3, 32, 32]), Some(10)));

@@ -4,7 +4,7 @@ mod id;
 
 pub use id::{BlobId, TaskKey};
 
-use crate::data::{Cut, Format, SplitName, SplitHashes};
+use crate::data::{Cut, Format, SplitHashes, SplitName};
 use crate::network::Network;
 use crate::spec::{Augment, Criterion, Normalize, Recipe};
 use serde::{Deserialize, Serialize};

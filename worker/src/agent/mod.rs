@@ -231,7 +231,9 @@ impl Agent {
             Ok(Err(error)) => self.held.fail(key, attempt, failed(error.to_string(), error.is_transient())),
             Err(join) => {
                 let panic = join.try_into_panic().ok();
-                let text = panic.as_ref().and_then(|p| p.downcast_ref::<String>().cloned().or_else(|| p.downcast_ref::<&str>().map(|s| (*s).to_owned())));
+                let text = panic
+                    .as_ref()
+                    .and_then(|p| p.downcast_ref::<String>().cloned().or_else(|| p.downcast_ref::<&str>().map(|s| (*s).to_owned())));
                 let error = format!("the worker broke down on it: {}", text.unwrap_or_else(|| "the task was aborted".into()));
                 self.held.fail(key, attempt, failed(error, true));
             }

@@ -145,12 +145,12 @@ impl NetworkModule {
                 (Value::Vector(a), b) => Value::Vector(a + b.into_vector()),
                 (Value::Map(a), b) => Value::Map(a + b.expect_map()),
             }),
-            (Op::Concat, _) => {
-                match first {
-                    Value::Map(x) => Value::Map(Tensor::cat([x].into_iter().chain(arguments.into_iter().map(Value::expect_map)).collect(), 1)),
-                    Value::Vector(x) => Value::Vector(Tensor::cat([x].into_iter().chain(arguments.into_iter().map(Value::into_vector)).collect(), 1)),
+            (Op::Concat, _) => match first {
+                Value::Map(x) => Value::Map(Tensor::cat([x].into_iter().chain(arguments.into_iter().map(Value::expect_map)).collect(), 1)),
+                Value::Vector(x) => {
+                    Value::Vector(Tensor::cat([x].into_iter().chain(arguments.into_iter().map(Value::into_vector)).collect(), 1))
                 }
-            }
+            },
             (Op::Flatten, _) => Value::Vector(first.into_vector()),
             (Op::Dropout { p }, _) => match mode {
                 Mode::Evaluate => first,

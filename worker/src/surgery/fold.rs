@@ -19,7 +19,8 @@ pub fn fold(model: &Model) -> Model {
         let Some(norm) = norm else { continue };
         let Op::BatchNorm2d { eps } = layers[norm].op else { continue };
         let get = |suffix: &str| model.tensors.get(&format!("{}.{suffix}", layers[norm].name)).map(|tensor| tensor.data.as_slice());
-        let (Some(scale), Some(shift), Some(mean), Some(variance)) = (get("weight"), get("bias"), get("running_mean"), get("running_var")) else {
+        let (Some(scale), Some(shift), Some(mean), Some(variance)) = (get("weight"), get("bias"), get("running_mean"), get("running_var"))
+        else {
             continue;
         };
         let bias_name = format!("{}.bias", layer.name);

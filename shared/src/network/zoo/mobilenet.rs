@@ -4,21 +4,8 @@ use super::scaled;
 use crate::network::{Builder, Network, ShapeError};
 
 /// Output channels and stride of the thirteen depthwise-separable blocks (table 1 of the paper).
-const BLOCKS: [(usize, usize); 13] = [
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (512, 1),
-    (1024, 2),
-    (1024, 1),
-];
+const BLOCKS: [(usize, usize); 13] =
+    [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), (512, 1), (512, 1), (512, 1), (512, 1), (512, 1), (1024, 2), (1024, 1)];
 
 /// MobileNet V1 with a width multiplier. Names as in the widespread PyTorch code (`model.0.0`, `model.1.3`, `fc`).
 ///

@@ -30,13 +30,7 @@ pub fn plain20(width: f64, input: [usize; 3], classes: usize) -> Result<Network,
     stages(20, width, None, input, classes)
 }
 
-fn stages(
-    depth: usize,
-    width: f64,
-    shortcut: Option<ShortcutKind>,
-    input: [usize; 3],
-    classes: usize,
-) -> Result<Network, ShapeError> {
+fn stages(depth: usize, width: f64, shortcut: Option<ShortcutKind>, input: [usize; 3], classes: usize) -> Result<Network, ShapeError> {
     let mut b = Builder::new();
     let mut x = b.input(input);
     let mut channels = scaled(16, width);
