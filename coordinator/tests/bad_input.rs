@@ -47,7 +47,7 @@ fn documents_that_must_change_end_with_exit_code_2_before_anything_runs() {
     add("misspelt field", with("holdout: 500", "holdaut: 500"));
     add("wrong type", with("train: {steps: 1}", "train: {steps: many}"));
     add("unreachable by the schedule", with("macs: 0.7", "macs: 0.1"));
-    add("unreachable by the narrowest network", with("macs: 0.7}, channels: {multiple_of: 2}", "macs: 0.7}, channels: {multiple_of: 6}"));
+    add("unreachable by the narrowest network", with("macs: 0.7}, channels: {multiple_of: 2}", "macs: 0.7}, channels: {multiple_of: 20}"));
     add("missing data", with("dataset: fashion-mnist-10k", "cifar10: nowhere"));
     add("empty data folder", with("dataset: fashion-mnist-10k", "cifar10: empty"));
     add("truncated data", with("dataset: fashion-mnist-10k, holdout: 500", "idx: cut"));

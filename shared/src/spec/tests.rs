@@ -53,7 +53,7 @@ fn every_mistake_gets_a_place_and_a_remedy() {
         with("dataset: fashion-mnist-10k", "dataset: imagenet"),
         with("name: fashion-vgg", "name: ../x"),
         with("zoo: vgg", "onnx: a.onnx"),
-        with("# matrix:", "matrix:"),
+        with("# matrix:", "matrix: {seed: [0, 1]} #"),
         with("  zoo: vgg", "  checkpoint: a.safetensors\n  zoo: vgg"),
         "name: a\n".into(),
         "- a\n".into(),
