@@ -22,7 +22,9 @@ finetune: {steps: 20}
 
 fn run(file: &Path, data_dir: &Path) -> Value {
     let folder = file.parent().unwrap();
-    json(pleach().arg("run").arg(file).arg("--data-dir").arg(data_dir).arg("--report").arg(folder.join("report")).args(["--output", "json"]))
+    json(
+        pleach().arg("run").arg(file).arg("--data-dir").arg(data_dir).arg("--report").arg(folder.join("report")).args(["--output", "json"]),
+    )
 }
 
 /// What must not depend on who worked when: rounds, accuracies, widths.
@@ -74,7 +76,8 @@ fn a_killed_run_goes_on_and_a_lower_budget_computes_only_what_is_new() {
     assert!(rounds >= 2, "{whole}");
 
     let killed = folder.path().join("killed");
-    let mut child = Process::spawn(pleach().arg("run").arg(&file).arg("--data-dir").arg(&killed).arg("--report").arg(folder.path().join("r")));
+    let mut child =
+        Process::spawn(pleach().arg("run").arg(&file).arg("--data-dir").arg(&killed).arg("--report").arg(folder.path().join("r")));
     child.stderr_until("round   1");
     child.kill();
     let resumed = run(&file, &killed);

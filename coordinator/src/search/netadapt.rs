@@ -47,12 +47,12 @@ pub async fn netadapt<R: Run>(
     let dense = &submission.network;
     let meter = Meter::new(spec, table, dense, latency.median_ms).await?;
     let dense_resource = meter.predict(dense).await?;
-    let budget = spec.budget.target(dense_resource);
+    let (kind, budget) = (spec.budget.resource(), spec.budget.target(dense_resource));
     run.record(Record::Budget(Budget {
-        resource: spec.budget.resource().to_string(),
-        device: (spec.budget.resource() == Resource::Latency).then(|| spec.budget.device.clone()),
+        resource: kind.to_string(),
+        device: (kind == Resource::Latency).then(|| spec.budget.device.clone()),
         target: budget,
-        unit: unit(spec.budget.resource()).into(),
+        unit: unit(kind).into(),
     }))
     .await?;
 
@@ -64,10 +64,10 @@ pub async fn netadapt<R: Run>(
         if round == spec.max_rounds {
             let reached = measured.map_or(resource, |latency| latency.median_ms.max(resource));
             return Err(RunError::Search(format!(
-                "the budget is not met after {round} rounds: {} is at {reached:.4}, the budget is {budget:.4} {}; raise search.netadapt.max_rounds \
+                "the budget is not met after {round} rounds: {kind} is at {}, the budget is {}; raise search.netadapt.max_rounds \
                  or step.initial and run again (finished rounds are reused)",
-                spec.budget.resource(),
-                unit(spec.budget.resource()),
+                amount(kind, reached),
+                amount(kind, budget),
             )));
         }
         round += 1;
@@ -86,9 +86,10 @@ pub async fn netadapt<R: Run>(
         proposals.retain(|proposal| proposal.resource < resource);
         if proposals.is_empty() {
             return Err(RunError::Search(format!(
-                "no group can be narrowed further: {} is at {resource:.4} of a budget of {budget:.4} {}; lower search.netadapt.channels.min or multiple_of, or raise the budget",
-                spec.budget.resource(),
-                unit(spec.budget.resource()),
+                "no group can be narrowed further: {kind} is at {}, the budget is {}; lower search.netadapt.channels.min or multiple_of, \
+                 or raise the budget",
+                amount(kind, resource),
+                amount(kind, budget),
             )));
         }
         run.phase(format!("round {round}: fine-tuning {} candidates", proposals.len()));
@@ -114,7 +115,7 @@ pub async fn netadapt<R: Run>(
         measured = meter.measure(&network).await?;
 
         let cost = network.cost().map_err(shape)?;
-        let latency = spec.budget.resource() == Resource::Latency;
+        let latency = kind == Resource::Latency;
         run.record(Record::Round(Round {
             round,
             target,
@@ -157,7 +158,7 @@ pub async fn netadapt<R: Run>(
             accuracy_test: None,
             latency_ms: Some(latency.median_ms),
             latency_spread_ms: Some(latency.mad_ms),
-            predicted_ms: (spec.budget.resource() == Resource::Latency).then_some(resource),
+            predicted_ms: (kind == Resource::Latency).then_some(resource),
             macs: cost.macs,
             params: cost.params,
         },
@@ -178,16 +179,19 @@ pub fn feasible(spec: &Netadapt, network: &Network, latency_ms: f64) -> Result<(
         Resource::Macs => cost.macs as f64,
         Resource::Params => cost.params as f64,
     };
-    let (budget, unit) = (spec.budget.target(dense), unit(resource));
-    let minimum = reachable_minimum(&spec.step, spec.max_rounds) * dense;
-    if budget < minimum {
+    let budget = spec.budget.target(dense);
+    let minimum = reachable_minimum(&spec.step, spec.max_rounds);
+    if budget < minimum * dense {
+        // A ratio is refused before the dense network's latency is known.
+        let at_least = if spec.budget.is_relative() { format!("{minimum:.3}") } else { amount(resource, minimum * dense) };
         return Err(RunError::Search(format!(
-            "the schedule cannot reach the budget: {} rounds with step {{initial: {}, decay: {}}} take {resource} from {dense:.4} to {minimum:.4} {unit} at best \
-             ({:.1} % of the dense network), the budget is {budget:.4} {unit}; raise step.initial, step.decay or max_rounds, or raise the budget to at least {minimum:.4} {unit}",
+            "the schedule cannot reach the budget: {} rounds with step {{initial: {}, decay: {}}} come down to {:.1} % of the dense network's {resource} at best, \
+             the budget is {:.1} %; raise step.initial, step.decay or max_rounds, or raise the budget to at least {at_least}",
             spec.max_rounds,
             spec.step.initial,
             spec.step.decay,
-            minimum / dense * 100.0,
+            minimum * 100.0,
+            budget / dense * 100.0,
         )));
     }
     if resource == Resource::Latency {
@@ -203,9 +207,13 @@ pub fn feasible(spec: &Netadapt, network: &Network, latency_ms: f64) -> Result<(
     let minimum = if resource == Resource::Macs { narrowest.macs } else { narrowest.params } as f64;
     match budget < minimum {
         true => Err(RunError::Search(format!(
-            "the budget cannot be reached: with every group at its fewest channels (min {}, multiple_of {}) {resource} is still {minimum:.0}, the budget is {budget:.0}; \
-             lower channels.min, or raise the budget to at least {minimum:.0}",
-            spec.channels.min, spec.channels.multiple_of,
+            "the budget cannot be reached: with every group at its fewest channels (min {}, multiple_of {}) {resource} is still at {}, the budget is {}; \
+             lower channels.min, or raise the budget to at least {}",
+            spec.channels.min,
+            spec.channels.multiple_of,
+            amount(resource, minimum),
+            amount(resource, budget),
+            amount(resource, minimum),
         ))),
         false => Ok(()),
     }
@@ -316,6 +324,14 @@ impl<'a, R: Run> Meter<'a, R> {
 fn counted(resource: Resource, network: &Network) -> Result<f64, RunError> {
     let cost = network.cost().map_err(shape)?;
     Ok(if resource == Resource::Params { cost.params } else { cost.macs } as f64)
+}
+
+/// An amount as people read it: `0.4120 ms`, `112412 MACs`.
+fn amount(resource: Resource, value: f64) -> String {
+    match resource {
+        Resource::Latency => format!("{value:.4} ms"),
+        Resource::Macs | Resource::Params => format!("{value:.0} {}", unit(resource)),
+    }
 }
 
 fn unit(resource: Resource) -> &'static str {

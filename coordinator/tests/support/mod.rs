@@ -58,7 +58,8 @@ impl Process {
     /// A coordinator that listens already.
     pub fn coordinator(data_dir: &Path, listen: &str) -> Process {
         let mut command = pleach();
-        let mut child = command.arg("coordinator").arg("--data-dir").arg(data_dir).args(["--listen", listen]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            command.arg("coordinator").arg("--data-dir").arg(data_dir).args(["--listen", listen]).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("no address in {line:?}"));

@@ -24,7 +24,10 @@ impl<'a> Node<'a> {
 
     /// An error here: the message continues "`field` ...".
     pub(super) fn error(&self, message: impl Into<String>) -> SpecError {
-        SpecError { line: line_of(self.text, &self.path), ..SpecError::new(&self.path.join("."), message) }
+        match self.path.is_empty() {
+            true => SpecError::new("", format!("the document {}", message.into())),
+            false => SpecError { line: line_of(self.text, &self.path), ..SpecError::new(&self.path.join("."), message) },
+        }
     }
 
     fn expected(&self, what: &str) -> SpecError {
