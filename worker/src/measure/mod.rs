@@ -32,7 +32,7 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Effort {
-        Effort { warm_up: Duration::from_millis(60), runs: 30, time: Duration::from_millis(300), limit: Duration::from_secs(20) }
+        Effort { warm_up: Duration::from_millis(40), runs: 30, time: Duration::from_millis(200), limit: Duration::from_secs(20) }
     }
 }
 
