@@ -49,7 +49,8 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), CliError> {
         });
         if resource != Resource::Latency {
             for (group, channels, resource) in first_candidates(search, &submission.network).map_err(|error| failed(&error))? {
-                candidates.push(json!({ "group": group, "channels": channels, "resource": resource }));
+                // A count, not a float: it is MACs or parameters.
+                candidates.push(json!({ "group": group, "channels": channels, "resource": resource as u64 }));
             }
         }
     }

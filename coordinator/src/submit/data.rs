@@ -16,8 +16,18 @@ const FASHION_MNIST_10K: [(&str, &[u8]); 2] = [
 /// Test images that are cut from the built-in set, which has no file of its own for them.
 const FASHION_MNIST_10K_TEST: Amount = Amount::Count(1500);
 
-/// Reads a data set: its description for tasks, its splits, its files as blobs.
-pub(super) fn load(data: &Data, folder: &Path) -> Result<(DataRef, Splits, Vec<(BlobId, Bytes)>), InputError> {
+/// A data set that was read and checked.
+pub(super) struct Loaded {
+    /// Its description for tasks.
+    pub(super) data: DataRef,
+    /// Its images.
+    pub(super) splits: Splits,
+    /// Its files.
+    pub(super) blobs: Vec<(BlobId, Bytes)>,
+}
+
+/// Reads a data set.
+pub(super) fn load(data: &Data, folder: &Path) -> Result<Loaded, InputError> {
     let (format, place, files, test) = match &data.source {
         DataSource::Dataset(name) => {
             let files = FASHION_MNIST_10K.map(|(name, bytes)| (name.to_owned(), Bytes::from_static(bytes)));
@@ -40,7 +50,7 @@ pub(super) fn load(data: &Data, folder: &Path) -> Result<(DataRef, Splits, Vec<(
         normalize: data.normalize.clone(),
         augment: data.augment,
     };
-    Ok((reference, splits, blobs))
+    Ok(Loaded { data: reference, splits, blobs })
 }
 
 type Files = (Format, PathBuf, Vec<(String, Bytes)>, Option<Amount>);

@@ -45,7 +45,7 @@ pub enum InputError {
         /// The document.
         path: PathBuf,
         /// What and where.
-        error: SpecError,
+        error: Box<SpecError>,
     },
     /// A data file is broken.
     #[error("{}: {error}", path.display())]
@@ -100,7 +100,7 @@ fn hint(named_by: &Option<&'static str>) -> String {
 pub fn prepare(path: &Path) -> Result<Prepared, InputError> {
     match inspect(path)? {
         (prepared, None) => Ok(prepared),
-        (_, Some(error)) => Err(InputError::Spec { path: path.into(), error }),
+        (_, Some(error)) => Err(InputError::Spec { path: path.into(), error: Box::new(error) }),
     }
 }
 
@@ -110,11 +110,11 @@ pub fn prepare(path: &Path) -> Result<Prepared, InputError> {
 /// As [`prepare`], but for that.
 pub fn inspect(path: &Path) -> Result<(Prepared, Option<SpecError>), InputError> {
     let document = std::fs::read_to_string(path).map_err(|error| InputError::Read { path: path.into(), error, named_by: None })?;
-    let in_spec = |error| InputError::Spec { path: path.into(), error };
+    let in_spec = |error: SpecError| InputError::Spec { path: path.into(), error: Box::new(error) };
     let mut spec: Spec = spec::parse(&document).map_err(in_spec)?;
     let folder = path.parent().unwrap_or(Path::new("."));
 
-    let (data, splits, mut blobs) = data::load(&spec.data, folder)?;
+    let data::Loaded { data, splits, mut blobs } = data::load(&spec.data, folder)?;
     let mismatch = spec.model.fit(splits.train.shape(), splits.train.classes()).err();
     data::check_normalize(&spec.data, splits.train.shape()[0]).map_err(in_spec)?;
     let network = network::build(&spec.model).map_err(|error| InputError::Network { path: path.into(), error })?;
