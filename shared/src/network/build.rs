@@ -47,6 +47,11 @@ impl Builder {
         self.add_layer(name, Op::BatchNorm2d { eps: 1e-5 }, &[x])
     }
 
+    /// A layer of one input and no weights, such as an activation or a pooling.
+    pub fn then(&mut self, name: impl Into<String>, op: Op, x: LayerId) -> LayerId {
+        self.add_layer(name, op, &[x])
+    }
+
     /// ReLU.
     pub fn relu(&mut self, name: impl Into<String>, x: LayerId) -> LayerId {
         self.add_layer(name, Op::Relu, &[x])
@@ -54,7 +59,7 @@ impl Builder {
 
     /// A square max pooling whose stride is its size.
     pub fn max_pool(&mut self, name: impl Into<String>, x: LayerId, size: usize) -> LayerId {
-        self.add_layer(name, Op::MaxPool2d(Pool2d { kernel: [size; 2], stride: [size; 2], padding: [0; 2] }), &[x])
+        self.add_layer(name, Op::MaxPool2d(Pool2d::square(size, size, 0)), &[x])
     }
 
     /// Global average pooling.
@@ -82,7 +87,7 @@ impl Builder {
     /// # Errors
     /// The first layer that does not fit its inputs.
     pub fn finish(self, output: LayerId) -> Result<Network, ShapeError> {
-        let network = Network { layers: self.layers, output };
+        let network = Network { layers: self.layers, outputs: vec![output] };
         network.shapes()?;
         Ok(network)
     }

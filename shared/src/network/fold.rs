@@ -18,7 +18,7 @@ impl Network {
         // A batch norm goes away when its input is a convolution that nothing else reads.
         let host = |id: LayerId| match (&self.layers[id].op, self.layers[id].inputs.as_slice()) {
             (Op::BatchNorm2d { .. }, &[input]) => {
-                (matches!(self.layers[input].op, Op::Conv2d(_)) && consumers[input].len() == 1 && self.output != input).then_some(input)
+                (matches!(self.layers[input].op, Op::Conv2d(_)) && consumers[input].len() == 1 && !self.outputs.contains(&input)).then_some(input)
             }
             _ => None,
         };
@@ -42,7 +42,7 @@ impl Network {
             layers.push(layer);
             origin.push((id, None));
         }
-        Folded { network: Network { layers, output: moved[self.output] }, origin }
+        Folded { network: Network { layers, outputs: self.outputs.iter().map(|&output| moved[output]).collect() }, origin }
     }
 }
 

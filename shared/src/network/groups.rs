@@ -6,7 +6,7 @@
 //! *unit*; the units made by the same layers are a *group*. Because the walk is per channel, concat offsets, flatten
 //! into linear and grouped convolutions need no special case later.
 
-use super::{LayerId, Network, Op, ShapeError};
+use super::{Layer, LayerId, Network, Op, ShapeError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -84,6 +84,7 @@ impl Network {
         let mut atoms = Atoms::default();
         let mut outputs: Vec<Vec<usize>> = Vec::with_capacity(self.layers.len());
         let mut makers: Vec<LayerId> = Vec::new();
+        let mut mixed: Vec<(usize, LayerId)> = Vec::new();
         for (id, layer) in self.layers.iter().enumerate() {
             let width = shapes[id][0];
             let first = layer.inputs.first().map(|&input| (&outputs[input], &shapes[input]));
@@ -113,12 +114,19 @@ impl Network {
                     let area: usize = shape[1..].iter().product();
                     input.iter().flat_map(|&atom| std::iter::repeat_n(atom, area)).collect()
                 }
-                (Op::Add, Some((input, _))) => {
-                    for &other in &layer.inputs[1..] {
-                        for (&a, &b) in input.iter().zip(&outputs[other]) {
+                (Op::Add | Op::Mul, Some(_)) => {
+                    // An operand of one channel is broadcast: it ties nothing.
+                    let operands: Vec<&Vec<usize>> = layer.inputs.iter().map(|&input| &outputs[input]).filter(|o| o.len() == width).collect();
+                    for other in &operands[1..] {
+                        for (&a, &b) in operands[0].iter().zip(*other) {
                             atoms.join(a, b);
                         }
                     }
+                    operands[0].clone()
+                }
+                (Op::Select { channels }, Some((input, _))) => channels.iter().map(|&channel| input[channel]).collect(),
+                (Op::Softmax, Some((input, _))) => {
+                    mixed.extend(input.iter().map(|&atom| (atom, id)));
                     input.clone()
                 }
                 (Op::Concat, _) => layer.inputs.iter().flat_map(|&input| outputs[input].iter().copied()).collect(),
@@ -127,16 +135,16 @@ impl Network {
             };
             outputs.push(output);
         }
-        Ok(self.collect(&mut atoms, &makers, &outputs))
+        Ok(self.collect(&mut atoms, &makers, &outputs, &mixed))
     }
 
-    fn collect(&self, atoms: &mut Atoms, makers: &[LayerId], outputs: &[Vec<usize>]) -> Groups {
+    fn collect(&self, atoms: &mut Atoms, makers: &[LayerId], outputs: &[Vec<usize>], mixed: &[(usize, LayerId)]) -> Groups {
         // A group is what is reached from a maker through shared units.
         let mut families = Sets::new(atoms.owner.len());
-        for &maker in makers {
-            let made: Vec<usize> = (0..atoms.owner.len()).filter(|&atom| atoms.owner[atom] == maker).collect();
-            for pair in made.windows(2) {
-                families.join(pair[0], pair[1]);
+        // A maker's atoms are numbered one after the other.
+        for atom in 1..atoms.owner.len() {
+            if atoms.owner[atom] == atoms.owner[atom - 1] {
+                families.join(atom - 1, atom);
             }
         }
         for atom in 0..atoms.owner.len() {
@@ -163,13 +171,17 @@ impl Network {
                 groups[group].fixed = Some("it is the network's input".into());
             }
         }
-        for &(group, _) in outputs[self.output].iter().map(|&atom| &place[atom]) {
+        for &(group, _) in self.outputs.iter().flat_map(|&output| &outputs[output]).map(|&atom| &place[atom]) {
             groups[group].fixed.get_or_insert_with(|| "it is the network's output".into());
+        }
+        for &(atom, mixer) in mixed {
+            let Layer { name, op, .. } = &self.layers[mixer];
+            groups[place[atom].0].fixed.get_or_insert_with(|| format!("{} `{name}` mixes its channels", op.name()));
         }
         let outputs: Vec<Vec<(usize, usize)>> = outputs.iter().map(|atoms| atoms.iter().map(|&atom| place[atom]).collect()).collect();
         for (id, layer) in self.layers.iter().enumerate() {
             let weighted = layer.op.width().is_some();
-            if weighted && atoms.owner.contains(&id) {
+            if weighted && makers.contains(&id) {
                 let (group, _) = outputs[id][0];
                 groups[group].producers.push(id);
             }

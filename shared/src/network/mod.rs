@@ -27,8 +27,8 @@ pub type LayerId = usize;
 pub struct Network {
     /// The layers in topological order.
     pub layers: Vec<Layer>,
-    /// The layer whose output is the network's.
-    pub output: LayerId,
+    /// The layers whose outputs are the network's. The first one is what is trained and judged.
+    pub outputs: Vec<LayerId>,
 }
 
 /// One layer: a name, an operator, and the layers that feed it.
@@ -74,16 +74,60 @@ pub enum Op {
     HardSwish,
     /// `1 / (1 + exp(-x))`.
     Sigmoid,
+    /// `min(max(alpha * x + beta, 0), 1)`; PyTorch's has `alpha` 1/6 and `beta` 1/2.
+    HardSigmoid {
+        /// Slope.
+        alpha: f64,
+        /// Value at 0.
+        beta: f64,
+    },
+    /// `x * sigmoid(x)`, also called Swish.
+    Silu,
+    /// `x * P(X <= x)` of a standard normal X.
+    Gelu,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// `max(x, slope * x)`.
+    LeakyRelu {
+        /// Factor of negative values.
+        slope: f64,
+    },
+    /// `min(max(x, min), max)`.
+    Clip {
+        /// Lower bound.
+        min: f64,
+        /// Upper bound.
+        max: f64,
+    },
+    /// Softmax over the channels (or features).
+    Softmax,
     /// Max pooling.
     MaxPool2d(Pool2d),
-    /// Average pooling; padding counts as zeros, as PyTorch's default does.
+    /// Average pooling.
     AvgPool2d(Pool2d),
+    /// Average pooling to a fixed size, `[height, width]` (PyTorch's `AdaptiveAvgPool2d`).
+    AdaptiveAvgPool2d {
+        /// Output size.
+        size: [usize; 2],
+    },
     /// Mean over height and width; keeps `[channels, 1, 1]`.
     GlobalAvgPool,
-    /// Sum of inputs of equal shape.
+    /// Sum of its inputs; axes of size 1 are broadcast.
     Add,
+    /// Product of its inputs; axes of size 1 are broadcast (squeeze-and-excite multiplies `[channels, 1, 1]`).
+    Mul,
     /// Concatenation along the channel axis.
     Concat,
+    /// Picks channels: output channel `i` is input channel `channels[i]`. Channel splits (slices) and shuffles are this.
+    Select {
+        /// Where each output channel comes from.
+        channels: Vec<usize>,
+    },
+    /// Zeros around a feature map.
+    Pad {
+        /// `[top, left, bottom, right]`.
+        padding: [usize; 4],
+    },
     /// `[channels, height, width]` to `[channels * height * width]`.
     Flatten,
     /// Dropout: does nothing outside training.
@@ -129,9 +173,69 @@ pub struct Pool2d {
     pub stride: [usize; 2],
     /// Padding on both sides.
     pub padding: [usize; 2],
+    /// Rounds the output size up, as `ceil_mode=True` does in PyTorch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ceil_mode: bool,
+    /// Average pooling only: padding counts as zeros in the mean (PyTorch's default).
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub count_include_pad: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Pool2d {
+    /// A square window.
+    pub fn square(kernel: usize, stride: usize, padding: usize) -> Pool2d {
+        Pool2d { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2], ceil_mode: false, count_include_pad: true }
+    }
+
+    /// The same, its output size rounded up.
+    pub fn ceil(self) -> Pool2d {
+        Pool2d { ceil_mode: true, ..self }
+    }
 }
 
 impl Op {
+    /// PyTorch's hard sigmoid.
+    pub fn hard_sigmoid() -> Op {
+        Op::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }
+    }
+
+    /// Whether it computes every element from the same element of its only input.
+    pub fn is_activation(&self) -> bool {
+        match self {
+            Op::Relu
+            | Op::Relu6
+            | Op::HardSwish
+            | Op::Sigmoid
+            | Op::HardSigmoid { .. }
+            | Op::Silu
+            | Op::Gelu
+            | Op::Tanh
+            | Op::LeakyRelu { .. }
+            | Op::Clip { .. }
+            | Op::Dropout { .. } => true,
+            Op::Input { .. }
+            | Op::Conv2d(_)
+            | Op::BatchNorm2d { .. }
+            | Op::Linear { .. }
+            | Op::Softmax
+            | Op::MaxPool2d(_)
+            | Op::AvgPool2d(_)
+            | Op::AdaptiveAvgPool2d { .. }
+            | Op::GlobalAvgPool
+            | Op::Add
+            | Op::Mul
+            | Op::Concat
+            | Op::Select { .. }
+            | Op::Pad { .. }
+            | Op::Flatten
+            | Op::Shortcut { .. } => false,
+        }
+    }
+
     /// The operator's name, as people write it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -143,10 +247,21 @@ impl Op {
             Op::Relu6 => "ReLU6",
             Op::HardSwish => "HardSwish",
             Op::Sigmoid => "Sigmoid",
+            Op::HardSigmoid { .. } => "HardSigmoid",
+            Op::Silu => "SiLU",
+            Op::Gelu => "GELU",
+            Op::Tanh => "Tanh",
+            Op::LeakyRelu { .. } => "LeakyReLU",
+            Op::Clip { .. } => "Clip",
+            Op::Softmax => "Softmax",
             Op::MaxPool2d(_) => "MaxPool2d",
             Op::AvgPool2d(_) => "AvgPool2d",
+            Op::AdaptiveAvgPool2d { .. } => "AdaptiveAvgPool2d",
             Op::GlobalAvgPool => "GlobalAvgPool",
             Op::Add => "Add",
+            Op::Mul => "Mul",
+            Op::Select { .. } => "Select",
+            Op::Pad { .. } => "Pad",
             Op::Concat => "Concat",
             Op::Flatten => "Flatten",
             Op::Dropout { .. } => "Dropout",

@@ -1,6 +1,6 @@
 //! Segments: the pieces of a network that a latency lookup table has entries for.
 //!
-//! A segment is a convolution, linear layer, addition, concatenation or shortcut with the cheap layers that follow it
+//! A segment is a convolution, linear layer, addition, product, concatenation or pick of channels with the cheap layers that follow it
 //! (activation, pooling, flatten). It is a network of its own with plain names, so the same shapes anywhere, in any
 //! network, are the same measurement.
 
@@ -28,17 +28,8 @@ impl Network {
         for (id, layer) in network.layers.iter().enumerate() {
             let joins = match layer.op {
                 Op::Input { .. } => continue,
-                Op::Conv2d(_) | Op::Linear { .. } | Op::Add | Op::Concat | Op::Shortcut { .. } => None,
-                Op::BatchNorm2d { .. }
-                | Op::Relu
-                | Op::Relu6
-                | Op::HardSwish
-                | Op::Sigmoid
-                | Op::MaxPool2d(_)
-                | Op::AvgPool2d(_)
-                | Op::GlobalAvgPool
-                | Op::Flatten
-                | Op::Dropout { .. } => layer.inputs.first().and_then(|&input| home[input]),
+                Op::Conv2d(_) | Op::Linear { .. } | Op::Add | Op::Mul | Op::Concat | Op::Shortcut { .. } | Op::Select { .. } => None,
+                _ => layer.inputs.first().and_then(|&input| home[input]),
             };
             let segment = joins.unwrap_or_else(|| {
                 members.push(Vec::new());
@@ -68,8 +59,8 @@ impl Network {
                     moved.push((id, layers.len()));
                     layers.push(Layer { name: format!("layer{}", layers.len()), op: network.layers[id].op.clone(), inputs });
                 }
-                let output = layers.len() - 1;
-                Segment { head: network.layers[ids[0]].name.clone(), network: Network { layers, output } }
+                let outputs = vec![layers.len() - 1];
+                Segment { head: network.layers[ids[0]].name.clone(), network: Network { layers, outputs } }
             })
             .collect())
     }

@@ -1,6 +1,6 @@
 //! Shape inference.
 
-use super::{LayerId, Network, Op};
+use super::{Network, Op};
 use thiserror::Error;
 
 /// `[channels, height, width]` of a feature map, or `[features]`.
@@ -33,19 +33,18 @@ impl Network {
             let inputs: Vec<&Shape> = layer.inputs.iter().map(|&input| &shapes[input]).collect();
             shapes.push(infer(&layer.op, &inputs).map_err(fail)?);
         }
-        if self.output >= shapes.len() {
-            return Err(ShapeError { layer: format!("{}", self.output), op: "output", problem: "there is no such layer".into() });
+        if self.outputs.is_empty() || self.outputs.iter().any(|&output| output >= shapes.len()) {
+            return Err(ShapeError { layer: format!("{:?}", self.outputs), op: "outputs", problem: "there is no such layer".into() });
         }
         Ok(shapes)
     }
 
-    /// The shape of the network's output.
+    /// The shape of the network's first output.
     ///
     /// # Errors
     /// As [`Network::shapes`].
     pub fn output_shape(&self) -> Result<Shape, ShapeError> {
-        let output: LayerId = self.output;
-        Ok(self.shapes()?.swap_remove(output))
+        Ok(self.shapes()?.swap_remove(self.outputs[0]))
     }
 }
 
@@ -78,18 +77,62 @@ fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
         Op::MaxPool2d(pool) | Op::AvgPool2d(pool) => {
             count(1)?;
             let [channels, height, width] = map(inputs[0])?;
-            let size = |axis: usize, input: usize| window(input, pool.kernel[axis], pool.stride[axis], pool.padding[axis], 1);
+            let size = |axis: usize, input: usize| {
+                let (kernel, stride, padding) = (pool.kernel[axis], pool.stride[axis], pool.padding[axis]);
+                if 2 * padding > kernel {
+                    return Err(format!("padding {padding} is more than half of the window of {kernel}"));
+                }
+                let floor = window(input, kernel, stride, padding, 1)?;
+                // Rounded up, a last window may stand over the edge, but must start inside the input or its left padding.
+                let over = (input + 2 * padding - kernel) % stride != 0 && floor * stride < input + padding;
+                Ok(floor + usize::from(pool.ceil_mode && over))
+            };
             Ok(vec![channels, size(0, height)?, size(1, width)?])
         }
         Op::BatchNorm2d { .. } => {
             count(1)?;
-            map(inputs[0]).map(Vec::from)
+            Ok(inputs[0].clone())
+        }
+        Op::AdaptiveAvgPool2d { size } => {
+            count(1)?;
+            let [channels, ..] = map(inputs[0])?;
+            match size.contains(&0) {
+                true => Err("has an output size of 0".into()),
+                false => Ok(vec![channels, size[0], size[1]]),
+            }
+        }
+        Op::Pad { padding: [top, left, bottom, right] } => {
+            count(1)?;
+            map(inputs[0]).map(|[channels, height, width]| vec![channels, top + height + bottom, left + width + right])
+        }
+        Op::Select { channels } => {
+            count(1)?;
+            match (channels.is_empty(), channels.iter().find(|&&channel| channel >= inputs[0][0])) {
+                (true, _) => Err("picks no channel".into()),
+                (_, Some(channel)) => Err(format!("picks channel {channel} of {}", inputs[0][0])),
+                (false, None) => {
+                    let mut shape = inputs[0].clone();
+                    shape[0] = channels.len();
+                    Ok(shape)
+                }
+            }
         }
         Op::GlobalAvgPool => {
             count(1)?;
             map(inputs[0]).map(|[channels, ..]| vec![channels, 1, 1])
         }
-        Op::Relu | Op::Relu6 | Op::HardSwish | Op::Sigmoid | Op::Dropout { .. } => {
+        Op::Relu
+        | Op::Relu6
+        | Op::HardSwish
+        | Op::Sigmoid
+        | Op::HardSigmoid { .. }
+        | Op::Silu
+        | Op::Gelu
+        | Op::Tanh
+        | Op::LeakyRelu { .. }
+        | Op::Clip { .. }
+        | Op::Softmax
+        | Op::Dropout { .. } => {
             count(1)?;
             Ok(inputs[0].clone())
         }
@@ -105,9 +148,11 @@ fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
             count(1)?;
             Ok(vec![inputs[0].iter().product()])
         }
-        Op::Add => match inputs {
-            [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|shape| shape == first) => Ok((*first).clone()),
-            _ => Err(format!("adds two or more inputs of equal shape, found {inputs:?}")),
+        Op::Add | Op::Mul => match inputs {
+            [first, rest @ ..] if !rest.is_empty() => rest.iter().try_fold((*first).clone(), |shape, next| {
+                broadcast(&shape, next).ok_or_else(|| format!("combines inputs of equal shape or with axes of size 1, found {inputs:?}"))
+            }),
+            _ => Err(format!("takes two or more inputs, has {}", inputs.len())),
         },
         Op::Concat => match inputs {
             [first, rest @ ..] if rest.iter().all(|shape| shape[1..] == first[1..]) => {
@@ -129,6 +174,12 @@ fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
             }
         }
     }
+}
+
+/// The common shape, where every axis is equal or 1.
+fn broadcast(a: &Shape, b: &Shape) -> Option<Shape> {
+    let size = |(&a, &b): (&usize, &usize)| (a == b || a == 1 || b == 1).then_some(a.max(b));
+    (a.len() == b.len()).then(|| a.iter().zip(b).map(size).collect())?
 }
 
 fn map(shape: &Shape) -> Result<[usize; 3], String> {

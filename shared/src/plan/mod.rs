@@ -115,6 +115,11 @@ impl Plan {
                     slices[id].out = whole(id, out);
                 }
                 (Op::BatchNorm2d { .. }, _) => slices[id].out = whole(id, out),
+                (Op::Select { channels }, Some(input)) => {
+                    let reads = stays(input);
+                    // What it picks stays exactly where it is picked, so every search finds its channel.
+                    *channels = out.iter().filter_map(|&channel| reads.binary_search(&channels[channel]).ok()).collect();
+                }
                 (Op::Shortcut { sources, .. }, Some(input)) => {
                     let reads = stays(input);
                     *sources = out.iter().map(|&channel| sources[channel].and_then(|source| reads.binary_search(&source).ok())).collect();

@@ -1,10 +1,10 @@
 //! Running a network.
 
 use super::{NetworkModule, RUNNING_MOMENTUM, Slot};
-use burn::tensor::activation::{relu, sigmoid};
-use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
+use burn::tensor::activation::{gelu, leaky_relu, relu, sigmoid, silu, softmax, tanh};
+use burn::tensor::module::{adaptive_avg_pool2d, avg_pool2d, batch_norm, batch_norm_train, conv2d, linear, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Int, Tensor, TensorData};
 use pleach_shared::network::{LayerId, Op, Pool2d};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
@@ -55,16 +55,17 @@ impl Value {
 impl NetworkModule {
     /// Logits `[batch, classes]` of images `[batch, channels, height, width]`, with running statistics.
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
-        self.clone().run(vec![Value::Map(images)], Mode::Evaluate, |_, value| value).into_vector()
+        first(self.clone().run(vec![Value::Map(images)], Mode::Evaluate, |_, value| value)).into_vector()
     }
 
     /// As [`NetworkModule::forward`] in training mode: batch statistics, and the running ones updated.
     pub fn forward_train(&mut self, images: Tensor<4>, rng: &mut ChaCha8Rng) -> Tensor<2> {
-        self.run(vec![Value::Map(images)], Mode::Train(rng), |_, value| value).into_vector()
+        first(self.run(vec![Value::Map(images)], Mode::Train(rng), |_, value| value)).into_vector()
     }
 
-    /// Runs the graph. `inputs` are the network's inputs in order; `hook` sees, and may change, every layer's output.
-    pub fn run(&mut self, inputs: Vec<Value>, mut mode: Mode<'_>, hook: impl Fn(LayerId, Value) -> Value) -> Value {
+    /// Runs the graph and gives the network's outputs. `inputs` are its inputs in order; `hook` sees, and may change, every
+    /// layer's output.
+    pub fn run(&mut self, inputs: Vec<Value>, mut mode: Mode<'_>, mut hook: impl FnMut(LayerId, Value) -> Value) -> Vec<Value> {
         let graph = self.graph.clone();
         let mut readers = graph.readers.clone();
         let mut values: Vec<Option<Value>> = vec![None; graph.network.layers.len()];
@@ -83,11 +84,8 @@ impl NetworkModule {
             };
             values[id] = output.map(|value| hook(id, value));
         }
-        match values[graph.network.output].take() {
-            Some(value) => value,
-            // `readers` counts the network's own output, so nobody took it, and every layer gave one.
-            None => unreachable!("the output layer ran"),
-        }
+        // `readers` counts the network's own outputs, so nobody took them.
+        graph.network.outputs.iter().filter_map(|&output| values[output].clone()).collect()
     }
 
     fn layer(&mut self, id: LayerId, mut arguments: Vec<Value>, mode: &mut Mode<'_>) -> Value {
@@ -109,8 +107,9 @@ impl NetworkModule {
             }
             (Op::BatchNorm2d { eps }, Slot::Norm { scale, shift, running }) => {
                 let (scale, shift) = (self.vectors[scale].val(), self.vectors[shift].val());
+                let is_vector = matches!(first, Value::Vector(_));
                 let x = first.expect_map();
-                Value::Map(match mode {
+                let normalised = Value::Map(match mode {
                     Mode::Evaluate => {
                         let running = &self.running[running];
                         batch_norm(x, scale, shift, running.mean.clone(), running.variance.clone(), *eps)
@@ -126,20 +125,43 @@ impl NetworkModule {
                         running.variance = blend(&running.variance, unbiased);
                         out.output
                     }
-                })
+                });
+                if is_vector { Value::Vector(normalised.into_vector()) } else { normalised }
             }
             (Op::Relu, _) => first.map(relu, relu),
             (Op::Relu6, _) => first.map(|x| x.clamp(0.0, 6.0), |x| x.clamp(0.0, 6.0)),
             (Op::HardSwish, _) => first.map(hard_swish, hard_swish),
             (Op::Sigmoid, _) => first.map(sigmoid, sigmoid),
+            (Op::HardSigmoid { alpha, beta }, _) => first.map(|x| (x * *alpha + *beta).clamp(0.0, 1.0), |x| (x * *alpha + *beta).clamp(0.0, 1.0)),
+            (Op::Silu, _) => first.map(silu, silu),
+            (Op::Gelu, _) => first.map(gelu, gelu),
+            (Op::Tanh, _) => first.map(tanh, tanh),
+            (Op::LeakyRelu { slope }, _) => first.map(|x| leaky_relu(x, *slope), |x| leaky_relu(x, *slope)),
+            (Op::Clip { min, max }, _) => first.map(|x| x.clamp(*min, *max), |x| x.clamp(*min, *max)),
+            (Op::Softmax, _) => first.map(|x| softmax(x, 1), |x| softmax(x, 1)),
             (Op::MaxPool2d(pool), _) => {
-                let options = MaxPoolOptions { stride: pool.stride, padding: pad(pool), ..MaxPoolOptions::new(pool.kernel) };
+                let options = MaxPoolOptions { stride: pool.stride, padding: pad(pool), ceil_mode: pool.ceil_mode, ..MaxPoolOptions::new(pool.kernel) };
                 Value::Map(max_pool2d(first.expect_map(), options))
             }
             (Op::AvgPool2d(pool), _) => {
-                let options = AvgPoolOptions { stride: pool.stride, padding: pad(pool), ..AvgPoolOptions::new(pool.kernel) };
+                let options = AvgPoolOptions {
+                    stride: pool.stride,
+                    padding: pad(pool),
+                    ceil_mode: pool.ceil_mode,
+                    count_include_pad: pool.count_include_pad,
+                    ..AvgPoolOptions::new(pool.kernel)
+                };
                 Value::Map(avg_pool2d(first.expect_map(), options))
             }
+            (Op::AdaptiveAvgPool2d { size }, _) => Value::Map(adaptive_avg_pool2d(first.expect_map(), *size)),
+            (Op::Pad { padding: [top, left, bottom, right] }, _) => {
+                Value::Map(first.expect_map().pad([(0, 0), (0, 0), (*top, *bottom), (*left, *right)], 0.0))
+            }
+            (Op::Select { channels }, _) => first.map(|x| pick(x, channels), |x| pick(x, channels)),
+            (Op::Mul, _) => arguments.into_iter().fold(first, |product, next| match (product, next) {
+                (Value::Vector(a), b) => Value::Vector(a * b.into_vector()),
+                (Value::Map(a), b) => Value::Map(a * b.expect_map()),
+            }),
             (Op::GlobalAvgPool, _) => Value::Map(first.expect_map().mean_dim(3).mean_dim(2)),
             (Op::Add, _) => arguments.into_iter().fold(first, |sum, next| match (sum, next) {
                 (Value::Vector(a), b) => Value::Vector(a + b.into_vector()),
@@ -165,6 +187,21 @@ impl NetworkModule {
             }
         }
     }
+}
+
+/// The output that is trained and judged. A network has at least one.
+fn first(outputs: Vec<Value>) -> Value {
+    outputs.into_iter().next().unwrap_or_else(|| unreachable!("`shapes` refuses a network without outputs"))
+}
+
+/// Channels by index; neighbours in order are a slice, which needs no copy.
+fn pick<const D: usize>(x: Tensor<D>, channels: &[usize]) -> Tensor<D> {
+    if channels.windows(2).all(|pair| pair[0] + 1 == pair[1]) {
+        return x.narrow(1, channels[0], channels.len());
+    }
+    let indices: Vec<i64> = channels.iter().map(|&channel| channel as i64).collect();
+    let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [channels.len()]), &x.device());
+    x.select(1, indices)
 }
 
 fn blend(running: &Tensor<1>, batch: Tensor<1>) -> Tensor<1> {

@@ -114,7 +114,9 @@ impl NetworkModule {
             });
         }
         let mut readers: Vec<usize> = model.network.consumers().iter().map(Vec::len).collect();
-        readers[model.network.output] += 1;
+        for &output in &model.network.outputs {
+            readers[output] += 1;
+        }
         module.graph = Arc::new(Graph { network: model.network.clone(), slots, readers });
         Ok(module)
     }

@@ -1,0 +1,1 @@
+//! Weights from files that other tools wrote: PyTorch state dicts and safetensors.

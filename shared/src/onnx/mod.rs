@@ -1,0 +1,1 @@
+//! Networks and models to and from ONNX.
