@@ -1,13 +1,16 @@
 //! From a task to its outcome.
 
 use crate::compute::Compute;
+use crate::criteria::{Observed, observe};
 use crate::error::TaskError;
 use crate::measure::latency;
 use crate::model::random_weights;
 use crate::surgery;
-use crate::training::{Dataset, Progress, evaluate, train};
+use crate::training::{Dataset, Progress, Training, evaluate, train};
 use pleach_shared::model::Model;
-use pleach_shared::task::{BlobId, DataRef, Evaluate, Outcome, Start, Task, Trained};
+use pleach_shared::spec::{Criterion, Recipe};
+use pleach_shared::task::{BlobId, DataRef, Evaluate, Outcome, Prune, Start, Task, Trained};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where blobs come from and go to.
@@ -30,12 +33,14 @@ pub trait Blobs {
 pub struct Executor {
     compute: Compute,
     dataset: Mutex<Option<(DataRef, Arc<Dataset>)>>,
+    /// What the last criterion saw: every group and ratio of a scan looks at the same.
+    observed: Mutex<Option<(BlobId, Criterion, DataRef, Arc<Observed>)>>,
 }
 
 impl Executor {
     /// An executor for a device.
     pub fn new(compute: Compute) -> Executor {
-        Executor { compute, dataset: Mutex::new(None) }
+        Executor { compute, dataset: Mutex::new(None), observed: Mutex::new(None) }
     }
 
     /// Does a task.
@@ -45,11 +50,17 @@ impl Executor {
     pub fn execute(&self, task: &Task, blobs: &dyn Blobs, progress: &Progress<'_>) -> Result<Outcome, TaskError> {
         let device = self.compute.device();
         let load = |blob| -> Result<Model, TaskError> { Ok(Model::decode(&blobs.get(blob)?)?) };
-        let finish = |data: &Dataset, model: &Model, kept, recipe, seed| -> Result<Outcome, TaskError> {
-            let training = train(model, data, recipe, seed, &device, progress)?;
+        let finish = |data: &Dataset, model: &Model, kept, recipe: &Recipe, seed| -> Result<Outcome, TaskError> {
+            let steps = recipe.length.steps(data.splits.train.len(), recipe.batch);
+            let training = match steps {
+                // Pruning alone needs no training images.
+                0 => Training { model: model.clone(), steps, loss: 0.0 },
+                _ => train(model, data, recipe, seed, &device, progress)?,
+            };
             let evaluation = evaluate(&training.model, data, &data.splits.holdout, &device, progress)?;
+            let nonzero = (!training.model.masks.is_empty()).then(|| training.model.nonzero_cost()).transpose()?;
             let model = blobs.put(training.model.encode()?)?;
-            Ok(Outcome::Trained(Trained { model, kept, evaluation, steps: training.steps, train_loss: training.loss }))
+            Ok(Outcome::Trained(Trained { model, kept, nonzero, evaluation, steps: training.steps, train_loss: training.loss }))
         };
         match task {
             Task::Train(task) => {
@@ -58,23 +69,51 @@ impl Executor {
                     Start::Network(network) => random_weights(network, task.seed)?,
                     Start::Model(blob) => load(*blob)?,
                 };
-                finish(&data, &model, None, &task.recipe, task.seed)
+                finish(&data, &model, BTreeMap::new(), &task.recipe, task.seed)
             }
             Task::Adapt(task) => {
                 let data = self.dataset(&task.data, blobs)?;
-                let (model, kept) = surgery::prune(&task.prune, &load(task.model)?)?;
-                finish(&data, &model, Some(kept), &task.recipe, task.seed)
+                let model = load(task.model)?;
+                let observed = self.observe(&task.prune, task.model, &model, &task.data, &data, progress)?;
+                let (model, kept) = surgery::prune(&task.prune, &model, &observed)?;
+                finish(&data, &model, kept, &task.recipe, task.seed)
             }
-            Task::Evaluate(Evaluate { model, prune, data, split }) => {
-                let data = self.dataset(data, blobs)?;
-                let mut model = load(*model)?;
+            Task::Evaluate(Evaluate { model: blob, prune, data: reference, split }) => {
+                let data = self.dataset(reference, blobs)?;
+                let mut model = load(*blob)?;
                 if let Some(prune) = prune {
-                    model = surgery::prune(prune, &model)?.0;
+                    let observed = self.observe(prune, *blob, &model, reference, &data, progress)?;
+                    model = surgery::prune(prune, &model, &observed)?.0;
                 }
                 Ok(Outcome::Evaluated(evaluate(&model, &data, data.splits.get(*split), &device, progress)?))
             }
             Task::Measure(task) => Ok(Outcome::Measured(latency(&task.network, &device)?)),
         }
+    }
+
+    /// What the criterion of `prune` sees of a model and its data.
+    fn observe(
+        &self,
+        prune: &Prune,
+        blob: BlobId,
+        model: &Model,
+        reference: &DataRef,
+        data: &Dataset,
+        progress: &Progress<'_>,
+    ) -> Result<Arc<Observed>, TaskError> {
+        let criterion = prune.criterion();
+        if !criterion.importance.needs_data() {
+            return Ok(Arc::default());
+        }
+        let mut cached = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, same, on, observed)) = &*cached
+            && (known, same, on) == (&blob, &criterion, reference)
+        {
+            return Ok(observed.clone());
+        }
+        let observed = Arc::new(observe(criterion, model, data, &self.compute.device(), progress)?);
+        *cached = Some((blob, criterion, reference.clone(), observed.clone()));
+        Ok(observed)
     }
 
     fn dataset(&self, data: &DataRef, blobs: &dyn Blobs) -> Result<Arc<Dataset>, TaskError> {

@@ -5,6 +5,9 @@ mod bench;
 mod check;
 mod client;
 mod error;
+#[cfg(feature = "local")]
+mod evaluate;
+mod inspect;
 mod progress;
 #[cfg(feature = "local")]
 mod run;
@@ -45,6 +48,11 @@ enum Command {
     Run(run::RunArgs),
     /// Check a document without running it: the resolved document, costs, whether the budget can be reached.
     Check(check::CheckArgs),
+    /// Look inside a network, a model, a checkpoint or an ONNX file.
+    Inspect(inspect::InspectArgs),
+    /// Evaluate a document's model on one split.
+    #[cfg(feature = "local")]
+    Evaluate(evaluate::EvaluateArgs),
     /// Serve experiments to workers and clients.
     Coordinator(serve::CoordinatorArgs),
     /// Work for a coordinator.
@@ -112,18 +120,33 @@ struct SubmitArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example: pleach export fashion-vgg --model out.safetensors --report report/")]
+#[command(after_help = "Examples:
+  pleach export fashion-vgg --model out.safetensors --report report/
+  pleach export fashion-vgg --format onnx --model out.onnx
+  pleach export out.safetensors --format onnx             a model file; writes out.onnx beside it")]
 struct ExportArgs {
-    /// The experiment: its id, or the start of it.
+    /// The experiment: its id, or the start of it. Or a model file.
     id: String,
-    /// Where to write the model (safetensors, with the network as JSON in its metadata).
-    #[arg(long, required_unless_present = "report")]
+    /// Where to write the model; ID.FORMAT here unless given.
+    #[arg(long)]
     model: Option<PathBuf>,
+    /// Its format; that of --model's name unless given.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Where to write the report: a folder.
     #[arg(long)]
     report: Option<PathBuf>,
     #[command(flatten)]
     remote: Remote,
+}
+
+/// How to write a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The weights as tensors, the network as JSON in the metadata.
+    Safetensors,
+    /// For other runtimes.
+    Onnx,
 }
 
 /// Reads the command line, does it, and says how it ended.
@@ -172,6 +195,9 @@ async fn dispatch(command: Command) -> Result<(), CliError> {
         #[cfg(feature = "local")]
         Command::Run(args) => run::run(args).await,
         Command::Check(args) => check::check(&args),
+        Command::Inspect(args) => inspect::inspect(&args),
+        #[cfg(feature = "local")]
+        Command::Evaluate(args) => evaluate::evaluate(args).await,
         Command::Coordinator(args) => serve::serve(args).await,
         #[cfg(feature = "local")]
         Command::Worker(args) => args.run().await.map_err(|error| CliError::failed(error.to_string())),
@@ -235,26 +261,54 @@ fn ended(summary: &crate::report::Summary) -> Result<(), CliError> {
 }
 
 async fn export(args: ExportArgs) -> Result<(), CliError> {
-    let mut client = Client::connect(&args.remote.coordinator).await?;
-    let (summary, document, model) = client.get(&args.id).await?;
-    let model = match model {
-        Some(blob) => Some(client.blob(blob).await?),
-        None if args.model.is_some() => {
-            return Err(CliError::failed(format!("experiment {} has no model yet", summary.id)).help("`pleach watch` tells when it has"));
+    let source = PathBuf::from(&args.id);
+    let (name, model) = match source.is_file() {
+        true => {
+            if args.report.is_some() {
+                return Err(CliError::usage("a model file has no report").help("name an experiment, or leave out --report"));
+            }
+            let bytes = std::fs::read(&source).map_err(|error| CliError::usage(format!("cannot read {}: {error}", source.display())))?;
+            (source.with_extension("").display().to_string(), Some(bytes))
         }
-        None => None,
+        false => {
+            let mut client = Client::connect(&args.remote.coordinator).await?;
+            let (summary, document, model) = client.get(&args.id).await?;
+            let model = match model {
+                Some(blob) => Some(client.blob(blob).await?),
+                None => None,
+            };
+            if let Some(folder) = &args.report {
+                crate::report::write(folder, &summary, &document, model.as_deref())
+                    .map_err(|error| CliError::usage(format!("cannot write the report to {}: {error}", folder.display())))?;
+            }
+            (summary.id, model)
+        }
     };
-    if let (Some(path), Some(model)) = (&args.model, &model) {
-        std::fs::write(path, model).map_err(|error| CliError::usage(format!("cannot write {}: {error}", path.display())))?;
-    }
-    if let Some(folder) = &args.report {
-        crate::report::write(folder, &summary, &document, model.as_deref())
-            .map_err(|error| CliError::usage(format!("cannot write the report to {}: {error}", folder.display())))?;
+    // The report holds the model already; without one asked for, the model is what is wanted.
+    let wanted = args.model.is_some() || args.format.is_some() || args.report.is_none();
+    let mut written = None;
+    if wanted {
+        let model = model
+            .ok_or_else(|| CliError::failed(format!("experiment {name} has no model yet")).help("`pleach watch` tells when it has"))?;
+        let named = args.model.as_ref().and_then(|path| path.extension()).is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"));
+        let format = args.format.unwrap_or(if named { Format::Onnx } else { Format::Safetensors });
+        let (bytes, extension) = match format {
+            Format::Safetensors => (model, "safetensors"),
+            Format::Onnx => {
+                let decoded =
+                    pleach_shared::model::Model::decode(&model).map_err(|error| CliError::usage(format!("{}: {error}", args.id)))?;
+                let bytes = pleach_shared::onnx::export(&decoded).map_err(|error| CliError::failed(format!("{}: {error}", args.id)))?;
+                (bytes, "onnx")
+            }
+        };
+        let path = args.model.clone().unwrap_or_else(|| PathBuf::from(format!("{name}.{extension}")));
+        std::fs::write(&path, bytes).map_err(|error| CliError::usage(format!("cannot write {}: {error}", path.display())))?;
+        written = Some(path);
     }
     match args.remote.output {
-        Output::Json => println!("{}", serde_json::json!({ "id": summary.id, "model": args.model, "report": args.report })),
+        Output::Json => println!("{}", serde_json::json!({ "id": name, "model": written, "report": args.report })),
         Output::Table => {
-            for path in args.model.iter().chain(&args.report) {
+            for path in written.iter().chain(&args.report) {
                 println!("{}", path.display());
             }
         }

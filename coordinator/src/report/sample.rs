@@ -31,6 +31,7 @@ pub fn sample() -> Summary {
             predicted_ms: None,
             macs: 5_214_720,
             params: 72_810,
+            ..Figures::default()
         }),
         searched: Some(Figures {
             accuracy_holdout: Some(0.894),
@@ -40,6 +41,7 @@ pub fn sample() -> Summary {
             predicted_ms: Some(0.405),
             macs: 2_402_112,
             params: 19_514,
+            ..Figures::default()
         }),
         budget: Some(Budget { resource: "latency".into(), device: Some("local".into()), target: 0.412, unit: "ms".into() }),
         tasks: TaskCounts { run: 83, reused: 12 },

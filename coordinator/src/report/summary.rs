@@ -83,6 +83,12 @@ pub struct Figures {
     pub macs: u64,
     /// Trainable parameters.
     pub params: u64,
+    /// Multiply-accumulates with weights that no mask removes.
+    #[serde(default)]
+    pub nonzero_macs: Option<u64>,
+    /// Trainable parameters that no mask removes.
+    #[serde(default)]
+    pub nonzero_params: Option<u64>,
 }
 
 impl Figures {

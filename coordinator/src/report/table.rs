@@ -97,15 +97,26 @@ fn figure_row(name: &str, figures: &Figures, dense: Option<&Figures>) -> [String
         Some(ratio) => format!("{text} ({ratio})"),
         None => text,
     };
-    let number = |of: fn(&Figures) -> u64| match of(figures) {
-        0 => NOTHING.to_owned(),
-        value => related(format::count(value as f64), value as f64, dense.map(|dense| of(dense) as f64)),
+    let number = |of: fn(&Figures) -> u64, nonzero: Option<u64>| match (of(figures), nonzero) {
+        (0, _) => NOTHING.to_owned(),
+        (value, Some(nonzero)) => {
+            let nonzero = related(format::count(nonzero as f64), nonzero as f64, dense.map(|dense| of(dense) as f64));
+            format!("{}, not zero {nonzero}", format::count(value as f64))
+        }
+        (value, None) => related(format::count(value as f64), value as f64, dense.map(|dense| of(dense) as f64)),
     };
     let latency = format::optional(figures.latency_ms, |value| {
         let spread = figures.latency_spread_ms.map(|spread| format!(" ± {}", format::ms(spread))).unwrap_or_default();
         related(format!("{}{spread}", format::ms(value)), value, dense.and_then(|dense| dense.latency_ms))
     });
-    [name.into(), accuracy(|f| f.accuracy_holdout), accuracy(|f| f.accuracy_test), latency, number(|f| f.macs), number(|f| f.params)]
+    [
+        name.into(),
+        accuracy(|f| f.accuracy_holdout),
+        accuracy(|f| f.accuracy_test),
+        latency,
+        number(|f| f.macs, figures.nonzero_macs),
+        number(|f| f.params, figures.nonzero_params),
+    ]
 }
 
 fn layer_rows(summary: &Summary) -> impl Iterator<Item = [String; 4]> {

@@ -5,6 +5,7 @@
 
 mod latency;
 mod netadapt;
+mod one_shot;
 mod sensitivity;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 pub use latency::LatencyTable;
 pub use netadapt::{Searched, feasible, first_candidates, netadapt};
+pub use one_shot::one_shot;
 pub use sensitivity::sensitivity;
 
 use crate::report::{Figures, LayerWidth};
@@ -74,10 +76,11 @@ pub async fn run<R: Run>(submission: &Submission, run: &R) -> Result<(), RunErro
         run.phase("scanning sensitivity".into());
         sensitivity(run, scan, network, model, evaluation, data).await?;
     }
-    let Some(Search::Netadapt(search)) = &spec.search else {
-        return finish(run, submission, dense, model, None).await;
+    let searched = match &spec.search {
+        Some(Search::Netadapt(search)) => netadapt(run, search, submission, model, evaluation.accuracy(), latency, &table).await?,
+        Some(Search::OneShot(search)) => one_shot(run, search, submission, model, &table).await?,
+        None => return finish(run, submission, dense, model, None).await,
     };
-    let searched = netadapt(run, search, submission, model, evaluation.accuracy(), latency, &table).await?;
     let mut figures = searched.figures.clone();
     run.record(Record::Searched(figures.clone())).await?;
     run.record(Record::Layers(widths(network, &searched.network))).await?;

@@ -3,8 +3,8 @@
 use super::{LatencyTable, trained};
 use crate::report::{Budget, Candidate, Figures, Round};
 use crate::run::{Record, Run, RunError};
-use pleach_shared::network::{Group, Network};
-use pleach_shared::plan::Plan;
+use pleach_shared::network::{Group, Groups, Network};
+use pleach_shared::plan::{Plan, can_rank, keep_best};
 use pleach_shared::spec::{Netadapt, Resource, Select, reachable_minimum};
 use pleach_shared::submission::Submission;
 use pleach_shared::task::{Adapt, BlobId, Latency, Prune, Task, Trained};
@@ -77,7 +77,10 @@ pub async fn netadapt<R: Run>(
         run.phase(format!("round {round}: choosing widths"));
         let groups = network.groups().map_err(shape)?;
         let mut proposals = Vec::new();
-        for group in groups.prunable() {
+        for (index, group) in groups.all().iter().enumerate() {
+            if group.fixed.is_some() || !can_rank(&network, &groups, index, spec.criterion) {
+                continue;
+            }
             if let Some(proposal) = propose(&meter, spec, &network, group, target).await? {
                 proposals.push(proposal);
             }
@@ -96,7 +99,7 @@ pub async fn netadapt<R: Run>(
         let adapt = |proposal: &Proposal| {
             Task::Adapt(Adapt {
                 model,
-                prune: Prune { group: proposal.group.clone(), channels: proposal.channels, criterion: spec.criterion },
+                prune: Prune::Channels { group: proposal.group.clone(), channels: proposal.channels, criterion: spec.criterion },
                 recipe: spec.short_term.clone(),
                 data: submission.data.clone(),
                 seed: spec.short_term.seed.unwrap_or(submission.spec.seed).wrapping_add(round as u64),
@@ -109,9 +112,10 @@ pub async fn netadapt<R: Run>(
             proposals.iter().zip(&results).map(|(proposal, trained)| (trained.evaluation.accuracy(), proposal.resource)).collect();
         let winner = select(spec.select, accuracy, resource, &scored);
         let missed = proposals[winner].resource > target;
-        let kept = results[winner].kept.clone().unwrap_or_default();
-        network = Plan::one(&proposals[winner].group, kept).apply(&network).map_err(|error| RunError::Search(error.to_string()))?.network;
-        (model, accuracy, resource) = (results[winner].model, scored[winner].0, proposals[winner].resource);
+        let plan = Plan { keep: results[winner].kept.clone(), ..Plan::default() };
+        network = plan.apply(&network).map_err(|error| RunError::Search(error.to_string()))?.network;
+        // Its shapes are what was proposed, but where channels are split up: there it depends on which ones were kept.
+        (model, accuracy, resource) = (results[winner].model, scored[winner].0, meter.predict(&network).await?);
         measured = meter.measure(&network).await?;
 
         let cost = network.cost().map_err(shape)?;
@@ -155,12 +159,12 @@ pub async fn netadapt<R: Run>(
     Ok(Searched {
         figures: Figures {
             accuracy_holdout: Some(accuracy),
-            accuracy_test: None,
             latency_ms: Some(latency.median_ms),
             latency_spread_ms: Some(latency.mad_ms),
             predicted_ms: (kind == Resource::Latency).then_some(resource),
             macs: cost.macs,
             params: cost.params,
+            ..Figures::default()
         },
         network,
         model,
@@ -198,9 +202,10 @@ pub fn feasible(spec: &Netadapt, network: &Network, latency_ms: f64) -> Result<(
         return Ok(());
     }
     let mut plan = Plan::default();
-    for group in network.groups().map_err(shape)?.prunable() {
+    let groups = network.groups().map_err(shape)?;
+    for (index, group) in groups.all().iter().enumerate().filter(|(_, group)| group.fixed.is_none()) {
         let smallest = counts(spec, group.channels).last().unwrap_or(group.channels);
-        plan.keep.insert(group.name.clone(), (0..smallest).collect());
+        plan.keep.insert(group.name.clone(), spread(network, &groups, index, smallest));
     }
     let narrowest =
         plan.apply(network).and_then(|applied| Ok(applied.network.cost()?)).map_err(|error| RunError::Search(error.to_string()))?;
@@ -227,7 +232,11 @@ pub fn first_candidates(spec: &Netadapt, network: &Network) -> Result<Vec<(Strin
     let dense = counted(spec.budget.resource(), network)?;
     let target = dense - spec.step.initial * dense;
     let mut candidates = Vec::new();
-    for group in network.groups().map_err(shape)?.prunable() {
+    let groups = network.groups().map_err(shape)?;
+    for (index, group) in groups.all().iter().enumerate() {
+        if group.fixed.is_some() || !can_rank(network, &groups, index, spec.criterion) {
+            continue;
+        }
         let mut found = None;
         for channels in counts(spec, group.channels) {
             let resource = counted(spec.budget.resource(), &narrowed(network, group, channels)?)?;
@@ -268,10 +277,23 @@ fn counts(spec: &Netadapt, channels: usize) -> impl Iterator<Item = usize> {
     (1..=largest).rev().map(move |factor| factor * multiple).take_while(move |&count| count >= min)
 }
 
-/// The network with a group at a number of channels; which ones does not matter to shapes.
+/// The network with a group at a number of channels. Which ones hardly matters to shapes: only where channels are split up
+/// (ShuffleNet) does each part get its share.
 fn narrowed(network: &Network, group: &Group, channels: usize) -> Result<Network, RunError> {
-    let plan = Plan::one(&group.name, (0..channels).collect());
+    let groups = network.groups().map_err(shape)?;
+    let index = groups.find(&group.name).map_or(0, |(index, _)| index);
+    let plan = Plan::one(&group.name, spread(network, &groups, index, channels));
     plan.apply(network).map(|applied| applied.network).map_err(|error| RunError::Search(error.to_string()))
+}
+
+/// Units of a group at even distances, at least one in every layer that has some.
+fn spread(network: &Network, groups: &Groups, group: usize, count: usize) -> Vec<usize> {
+    let units = groups.all()[group].channels;
+    let mut scores = vec![0.0; units];
+    for place in 0..count.min(units) {
+        scores[place * units / count] = 1.0;
+    }
+    keep_best(network, groups, group, &scores, count)
 }
 
 /// The winner's index. By ratio, as the official code has it: the smallest (accuracy drop + 1e-6) / (resource drop + 1e-5)

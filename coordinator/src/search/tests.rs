@@ -6,7 +6,7 @@ use pleach_shared::data::{Amount, Cut, Format, SplitHashes, SplitRecord};
 use pleach_shared::network::{Builder, Op};
 use pleach_shared::spec::{self, Netadapt, Spec};
 use pleach_shared::submission::Submission;
-use pleach_shared::task::{DataRef, Latency, Outcome, TaskKey, Trained};
+use pleach_shared::task::{DataRef, Latency, Outcome, Prune, TaskKey, Trained};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -38,16 +38,16 @@ impl World {
     fn answer(&self, task: &Task) -> Outcome {
         let trained = |network: Network, kept| {
             let evaluation = self.evaluation(&network);
-            Outcome::Trained(Trained { model: self.keep(network), kept, evaluation, steps: 1, train_loss: 1.0 })
+            Outcome::Trained(Trained { model: self.keep(network), kept, nonzero: None, evaluation, steps: 1, train_loss: 1.0 })
         };
         let model = |blob: &BlobId| self.models.lock().unwrap()[blob].clone();
         match task {
-            Task::Train(Train { start: Start::Network(network), .. }) => trained(network.clone(), None),
-            Task::Train(Train { start: Start::Model(blob), .. }) => trained(model(blob), None),
+            Task::Train(Train { start: Start::Network(network), .. }) => trained(network.clone(), BTreeMap::new()),
+            Task::Train(Train { start: Start::Model(blob), .. }) => trained(model(blob), BTreeMap::new()),
             Task::Adapt(adapt) => {
-                let kept: Vec<usize> = (0..adapt.prune.channels).collect();
-                let plan = pleach_shared::plan::Plan::one(&adapt.prune.group, kept.clone());
-                trained(plan.apply(&model(&adapt.model)).unwrap().network, Some(kept))
+                let Prune::Channels { group, channels, .. } = &adapt.prune else { panic!("NetAdapt prunes groups") };
+                let plan = pleach_shared::plan::Plan::one(group, (0..*channels).collect());
+                trained(plan.apply(&model(&adapt.model)).unwrap().network, plan.keep)
             }
             Task::Evaluate(task) => Outcome::Evaluated(self.evaluation(&model(&task.model))),
             Task::Measure(task) => {

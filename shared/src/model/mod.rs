@@ -1,8 +1,10 @@
 //! The one-file model format: safetensors, with the network as JSON in its metadata.
 //!
-//! Tensors are called as PyTorch's state dicts call them: `layer1.0.conv1.weight`, `bn1.running_mean`. All are `f32`.
+//! Tensors are called as PyTorch's state dicts call them: `layer1.0.conv1.weight`, `bn1.running_mean`. All are `f32`. The mask
+//! of a tensor is a tensor of bytes, `NAME.mask`: one bit a weight.
 
-use crate::network::{Network, Op, ShapeError};
+use crate::network::{Cost, Network, Op, ShapeError};
+use crate::plan::Mask;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
@@ -17,6 +19,8 @@ pub struct Model {
     pub network: Network,
     /// The weights by name.
     pub tensors: BTreeMap<String, Tensor>,
+    /// Which weights of a tensor are not zero for good, by the tensor's name; those without one are dense.
+    pub masks: BTreeMap<String, Mask>,
 }
 
 /// A dense tensor, row-major.
@@ -97,6 +101,27 @@ impl Network {
 }
 
 impl Model {
+    /// A dense model.
+    pub fn dense(network: Network, tensors: BTreeMap<String, Tensor>) -> Model {
+        Model { network, tensors, masks: BTreeMap::new() }
+    }
+
+    /// What is left of its cost when masked weights are not counted. Equal to the network's where nothing is masked.
+    ///
+    /// # Errors
+    /// As [`Network::shapes`].
+    pub fn nonzero_cost(&self) -> Result<Cost, ShapeError> {
+        let mut total = Cost::default();
+        for (layer, cost) in self.network.layers.iter().zip(self.network.layer_costs()?) {
+            let mask = self.masks.get(&format!("{}.weight", layer.name));
+            let gone = mask.map_or(0, |mask| (mask.len() - mask.ones()) as u64);
+            // Every weight is used once a position.
+            let positions = mask.map_or(0, |mask| cost.macs / mask.len().max(1) as u64);
+            total = total + Cost { macs: cost.macs - gone * positions, params: cost.params - gone };
+        }
+        Ok(total)
+    }
+
     /// The file's bytes. Equal models give equal bytes.
     ///
     /// # Errors
@@ -105,10 +130,12 @@ impl Model {
         let network = serde_json::to_string(&self.network).map_err(|error| ModelError::Network(error.to_string()))?;
         let bytes: Vec<(&String, &Tensor, Vec<u8>)> =
             self.tensors.iter().map(|(name, tensor)| (name, tensor, tensor.data.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
-        let views = bytes
-            .iter()
-            .map(|(name, tensor, data)| Ok((name.as_str(), TensorView::new(Dtype::F32, tensor.shape.clone(), data)?)))
-            .collect::<Result<Vec<_>, ModelError>>()?;
+        let weights = bytes.iter().map(|(name, tensor, data)| ((*name).clone(), TensorView::new(Dtype::F32, tensor.shape.clone(), data)));
+        let masks = self.masks.iter().map(|(name, mask)| {
+            let bits = mask.bytes();
+            (format!("{name}.mask"), TensorView::new(Dtype::U8, vec![bits.len()], bits))
+        });
+        let views = weights.chain(masks).map(|(name, view)| Ok((name, view?))).collect::<Result<Vec<_>, ModelError>>()?;
         Ok(safetensors::serialize(views, Some(HashMap::from([(NETWORK.to_owned(), network)])))?)
     }
 
@@ -123,11 +150,7 @@ impl Model {
         Model::with_weights(network, bytes)
     }
 
-    /// Takes a network's weights from any safetensors file, by name.
-    ///
-    /// # Errors
-    /// When the file is none, listing every missing, surplus or misshapen tensor at once.
-    pub fn with_weights(network: Network, bytes: &[u8]) -> Result<Model, ModelError> {
+    fn with_weights(network: Network, bytes: &[u8]) -> Result<Model, ModelError> {
         let file = SafeTensors::deserialize(bytes)?;
         let mut faults = Vec::new();
         let mut tensors = BTreeMap::new();
@@ -146,14 +169,22 @@ impl Model {
                 tensors.insert(parameter.name.clone(), Tensor { shape: parameter.shape.clone(), data });
             }
         }
+        let mut masks = BTreeMap::new();
         for name in file.names() {
-            // PyTorch's state dicts count batches; inference needs none of it.
-            if !name.ends_with(".num_batches_tracked") && parameters.iter().all(|parameter| parameter.name != name) {
-                faults.push(format!("surplus {name}"));
+            if parameters.iter().any(|parameter| parameter.name == name) {
+                continue;
+            }
+            let masked = name.strip_suffix(".mask").and_then(|name| Some((name, tensors.get(name)?)));
+            let mask = masked.and_then(|(name, tensor)| {
+                Some((name, Mask::from_bytes(tensor.data.len(), file.tensor(&format!("{name}.mask")).ok()?.data())?))
+            });
+            match mask {
+                Some((name, mask)) => drop(masks.insert(name.to_owned(), mask)),
+                None => faults.push(format!("surplus {name}")),
             }
         }
         match faults.is_empty() {
-            true => Ok(Model { network, tensors }),
+            true => Ok(Model { network, tensors, masks }),
             false => Err(ModelError::Tensors(faults)),
         }
     }
@@ -169,7 +200,8 @@ mod tests {
         let parameters = network.parameters().unwrap();
         let tensor =
             |p: &Parameter| Tensor { shape: p.shape.clone(), data: (0..p.shape.iter().product()).map(|i| i as f32 / 7.0).collect() };
-        Model { tensors: parameters.iter().map(|p| (p.name.clone(), tensor(p))).collect(), network }
+        let tensors = parameters.iter().map(|p| (p.name.clone(), tensor(p))).collect();
+        Model::dense(network, tensors)
     }
 
     #[test]
@@ -177,6 +209,16 @@ mod tests {
         let bytes = model().encode().unwrap();
         assert_eq!(Model::decode(&bytes).unwrap(), model());
         assert_eq!(bytes, model().encode().unwrap());
+    }
+
+    #[test]
+    fn masks_are_in_the_file_and_in_the_count() {
+        let mut masked = model();
+        masked.masks.insert("features.0.weight".into(), Mask::from_fn(27, |index| index % 3 == 0));
+        let dense = masked.network.cost().unwrap();
+        let cost = masked.nonzero_cost().unwrap();
+        assert_eq!((dense.params - cost.params, dense.macs - cost.macs), (18, 18 * 16), "4x4 positions");
+        assert_eq!(Model::decode(&masked.encode().unwrap()).unwrap(), masked);
     }
 
     #[test]

@@ -42,9 +42,42 @@ impl Builder {
         self.add_layer(name, Op::Conv2d(conv), &[x])
     }
 
+    /// A square convolution with bias.
+    #[allow(clippy::too_many_arguments)] // PyTorch's own order of arguments
+    pub fn conv_bias(
+        &mut self,
+        name: impl Into<String>,
+        x: LayerId,
+        out_channels: usize,
+        kernel: usize,
+        stride: usize,
+        padding: usize,
+    ) -> LayerId {
+        let id = self.conv(name, x, out_channels, kernel, stride, padding, 1);
+        if let Op::Conv2d(conv) = &mut self.layers[id].op {
+            conv.bias = true;
+        }
+        id
+    }
+
     /// Batch normalisation with PyTorch's default epsilon.
     pub fn batch_norm(&mut self, name: impl Into<String>, x: LayerId) -> LayerId {
-        self.add_layer(name, Op::BatchNorm2d { eps: 1e-5 }, &[x])
+        self.batch_norm_eps(name, x, 1e-5)
+    }
+
+    /// Batch normalisation with another epsilon.
+    pub fn batch_norm_eps(&mut self, name: impl Into<String>, x: LayerId, eps: f64) -> LayerId {
+        self.add_layer(name, Op::BatchNorm2d { eps }, &[x])
+    }
+
+    /// Squeeze and excite (Hu et al. 2018): every channel times what two small layers make of all channels' means.
+    pub fn squeeze_excite(&mut self, name: &str, x: LayerId, squeeze: usize, channels: usize, activation: Op, scale: Op) -> LayerId {
+        let y = self.global_avg_pool(format!("{name}.avgpool"), x);
+        let y = self.conv_bias(format!("{name}.fc1"), y, squeeze, 1, 1, 0);
+        let y = self.then(format!("{name}.activation"), activation, y);
+        let y = self.conv_bias(format!("{name}.fc2"), y, channels, 1, 1, 0);
+        let y = self.then(format!("{name}.scale_activation"), scale, y);
+        self.add_layer(format!("{name}.mul"), Op::Mul, &[y, x])
     }
 
     /// A layer of one input and no weights, such as an activation or a pooling.

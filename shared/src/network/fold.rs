@@ -18,7 +18,8 @@ impl Network {
         // A batch norm goes away when its input is a convolution that nothing else reads.
         let host = |id: LayerId| match (&self.layers[id].op, self.layers[id].inputs.as_slice()) {
             (Op::BatchNorm2d { .. }, &[input]) => {
-                (matches!(self.layers[input].op, Op::Conv2d(_)) && consumers[input].len() == 1 && !self.outputs.contains(&input)).then_some(input)
+                (matches!(self.layers[input].op, Op::Conv2d(_)) && consumers[input].len() == 1 && !self.outputs.contains(&input))
+                    .then_some(input)
             }
             _ => None,
         };

@@ -116,7 +116,8 @@ impl Network {
                 }
                 (Op::Add | Op::Mul, Some(_)) => {
                     // An operand of one channel is broadcast: it ties nothing.
-                    let operands: Vec<&Vec<usize>> = layer.inputs.iter().map(|&input| &outputs[input]).filter(|o| o.len() == width).collect();
+                    let operands: Vec<&Vec<usize>> =
+                        layer.inputs.iter().map(|&input| &outputs[input]).filter(|o| o.len() == width).collect();
                     for other in &operands[1..] {
                         for (&a, &b) in operands[0].iter().zip(*other) {
                             atoms.join(a, b);

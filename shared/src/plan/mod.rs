@@ -1,15 +1,22 @@
-//! Plans: which channels of which groups are kept, and what that does to a network's shapes.
+//! Plans: which channels of which groups and which weights are kept, and what that does to a network's shapes.
+
+mod mask;
+mod one_shot;
+
+pub use mask::{Mask, Scored, masks};
+pub use one_shot::{batch_norm_after, can_rank, one_shot};
 
 use crate::network::{Groups, LayerId, Network, Op};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// Which units of which groups are kept. Groups that are not named stay whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Which units of which groups, and which weights, are kept. What is not named stays whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Group name to kept units, ascending.
     pub keep: BTreeMap<String, Vec<usize>>,
+    /// Weight tensor (`LAYER.weight`) to its mask, of the tensor before channels are removed.
+    pub masks: BTreeMap<String, Mask>,
 }
 
 /// A plan that does not fit its network.
@@ -71,7 +78,7 @@ pub struct Applied {
 impl Plan {
     /// A plan that keeps these units of one group.
     pub fn one(group: &str, keep: Vec<usize>) -> Plan {
-        Plan { keep: BTreeMap::from([(group.to_owned(), keep)]) }
+        Plan { keep: BTreeMap::from([(group.to_owned(), keep)]), ..Plan::default() }
     }
 
     /// Applies the plan to a network's shapes.

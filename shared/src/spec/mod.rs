@@ -1,19 +1,23 @@
 //! The experiment document: YAML in, a [`Spec`] that can only be right out.
 
+mod criterion;
 mod error;
 mod lines;
 mod node;
 mod read;
+mod read_search;
 mod recipe;
 #[cfg(test)]
 mod tests;
 
+pub use criterion::{Criterion, Granularity, Importance, Normalization, Ranking, Reduction, Scope};
 pub use error::SpecError;
 pub use recipe::{Length, Optimizer, Recipe, Schedule};
 
 use crate::data::Amount;
-use crate::network::zoo::ShortcutKind;
+use crate::network::zoo::{ShortcutKind, Stem};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A validated document with every default filled in.
@@ -44,40 +48,50 @@ pub struct Spec {
 /// `model:`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Model {
-    /// A network of the zoo.
-    pub zoo: Zoo,
+    /// The architecture.
+    #[serde(flatten)]
+    pub source: ModelSource,
     /// `vgg` only: its layers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub widths: Option<Vec<Width>>,
     /// Width multiplier; not for `vgg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub width: Option<f64>,
-    /// `resnet*` only: what bridges a change of shape.
+    /// CIFAR ResNets only: what bridges a change of shape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shortcut: Option<ShortcutKind>,
+    /// How the first layers shrink the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stem: Option<Stem>,
     /// `[channels, height, width]`; the data's unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<[usize; 3]>,
     /// Classes; the data's unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
-    /// Weights of the dense network: a safetensors file.
+    /// Weights of the dense network: a PyTorch or safetensors file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// What tensors are called in the checkpoint, by what they are called here; whole names or prefixes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, String>,
 }
 
-/// Networks by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where an architecture comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)] // names of networks
-pub enum Zoo {
-    Vgg,
-    Plain20,
-    Resnet20,
-    Resnet32,
-    Resnet44,
-    Resnet56,
-    MobilenetV1,
+pub enum ModelSource {
+    /// A network of the zoo, by name.
+    Zoo(String),
+    /// An ONNX file, with its weights.
+    Onnx(String),
+}
+
+impl Model {
+    /// Whether the document brings weights.
+    pub fn has_weights(&self) -> bool {
+        self.checkpoint.is_some() || matches!(self.source, ModelSource::Onnx(_))
+    }
 }
 
 /// An entry of a VGG's list of widths.
@@ -146,22 +160,14 @@ pub struct Augment {
     pub crop_padding: usize,
 }
 
-/// What ranks channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Criterion {
-    /// Sum of absolute weights (Li et al. 2017).
-    L1,
-    /// Sum of squared weights (NetAdapt).
-    L2,
-}
-
 /// `sensitivity:`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sensitivity {
-    /// What ranks channels.
+    /// What ranks channels or weights.
     pub criterion: Criterion,
-    /// Fractions of a group's channels to remove.
+    /// What is removed at a time.
+    pub granularity: Granularity,
+    /// Fractions to remove: of a group's channels, or of a layer's weights.
     pub ratios: Vec<f64>,
 }
 
@@ -171,6 +177,23 @@ pub struct Sensitivity {
 pub enum Search {
     /// NetAdapt (Yang et al., ECCV 2018).
     Netadapt(Netadapt),
+    /// Everything at once, by one ranking.
+    OneShot(OneShot),
+}
+
+/// `search.one_shot:`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OneShot {
+    /// Fraction to remove: of the channels, or of the weights.
+    pub sparsity: f64,
+    /// What is removed at a time.
+    pub granularity: Granularity,
+    /// What ranks channels or weights.
+    pub criterion: Criterion,
+    /// Whether layers are ranked apart.
+    pub scope: Scope,
+    /// Which widths a group may have.
+    pub channels: Channels,
 }
 
 /// `search.netadapt:`. Defaults are the official code's.
@@ -334,4 +357,4 @@ macro_rules! display_as_in_yaml {
         }
     )*};
 }
-display_as_in_yaml!(Resource, Criterion, Zoo, Select);
+display_as_in_yaml!(Resource, Select);

@@ -3,6 +3,7 @@
 use super::SpecError;
 use super::lines::line_of;
 use serde_yaml::Value;
+use std::collections::BTreeMap;
 
 /// A value with its path, for errors.
 #[derive(Clone)]
@@ -70,6 +71,13 @@ impl<'a> Node<'a> {
 
     pub(super) fn text(&self) -> Result<&'a str, SpecError> {
         self.value.as_str().ok_or_else(|| self.expected("text"))
+    }
+
+    /// A mapping of texts to texts.
+    pub(super) fn texts(&self) -> Result<BTreeMap<String, String>, SpecError> {
+        let map = self.value.as_mapping().ok_or_else(|| self.expected("a mapping of names to names"))?;
+        let text = |key: &Value, value| Some((key.as_str()?.to_owned(), Value::as_str(value)?.to_owned()));
+        map.iter().map(|(key, value)| text(key, value).ok_or_else(|| self.expected("a mapping of names to names"))).collect()
     }
 
     pub(super) fn boolean(&self) -> Result<bool, SpecError> {

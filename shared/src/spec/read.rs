@@ -1,22 +1,11 @@
 //! From a YAML value to a [`Spec`], section by section.
 
 use super::node::{Fields, Node};
-use super::{
-    Augment, Budget, BudgetAmount, Channels, Criterion, Data, DataSource, Length, Model, Netadapt, Normalize, Optimizer, Pool, Recipe,
-    Schedule, Search, Select, Sensitivity, Spec, SpecError, Step, Width, Zoo,
-};
+use super::read_search::{search, sensitivity};
+use super::{Augment, Data, DataSource, Length, Model, ModelSource, Normalize, Optimizer, Pool, Recipe, Schedule, Spec, SpecError, Width};
 use crate::data::Amount;
-use crate::network::zoo::ShortcutKind;
-
-const ZOO: [(&str, Zoo); 7] = [
-    ("vgg", Zoo::Vgg),
-    ("plain20", Zoo::Plain20),
-    ("resnet20", Zoo::Resnet20),
-    ("resnet32", Zoo::Resnet32),
-    ("resnet44", Zoo::Resnet44),
-    ("resnet56", Zoo::Resnet56),
-    ("mobilenet_v1", Zoo::MobilenetV1),
-];
+use crate::network::zoo::{self, ShortcutKind, Stem};
+use std::collections::BTreeMap;
 
 pub(super) fn document(text: &str) -> Result<Spec, SpecError> {
     let value = serde_yaml::from_str(text).map_err(|error| {
@@ -40,15 +29,15 @@ pub(super) fn document(text: &str) -> Result<Spec, SpecError> {
     let name = name(&fields.need("name", "give the experiment a name, such as `name: my-net`")?)?;
     let model = model(&fields.need("model", "name a network, such as `model: {zoo: resnet20}`")?)?;
     let data = data(&fields.need("data", "name a data set, such as `data: {dataset: fashion-mnist-10k}`")?)?;
-    let train = match (fields.get("train"), &model.checkpoint) {
-        (Some(node), Some(_)) => {
+    let train = match (fields.get("train"), model.has_weights()) {
+        (Some(node), true) => {
             return Err(node
-                .error("has no use beside `model.checkpoint`")
-                .help("remove one: a checkpoint is taken as it is, and `finetune` trains the winner"));
+                .error("has no use beside a model that brings its weights")
+                .help("remove one: weights are taken as they are, and `finetune` trains the winner"));
         }
-        (Some(node), None) => Some(recipe(&node, &dense_recipe())?),
-        (None, Some(_)) => None,
-        (None, None) => Some(dense_recipe()),
+        (Some(node), false) => Some(recipe(&node, &dense_recipe())?),
+        (None, true) => None,
+        (None, false) => Some(dense_recipe()),
     };
     let sensitivity = fields.get("sensitivity").map(|node| sensitivity(&node)).transpose()?;
     let search = fields.get("search").map(|node| search(&node)).transpose()?;
@@ -71,21 +60,26 @@ fn name(node: &Node<'_>) -> Result<String, SpecError> {
 }
 
 fn model(node: &Node<'_>) -> Result<Model, SpecError> {
-    let fields = node.fields(&["zoo", "onnx", "widths", "width", "shortcut", "input", "classes", "checkpoint"])?;
-    if let Some(onnx) = fields.get("onnx") {
-        return Err(onnx.error("is not supported yet").help("use a network of the zoo, with its weights as `checkpoint`"));
-    }
-    let zoo = pick(&fields.need("zoo", "name a network of the zoo")?, "network", &ZOO)?;
-    let is_resnet = matches!(zoo, Zoo::Resnet20 | Zoo::Resnet32 | Zoo::Resnet44 | Zoo::Resnet56);
-    for (key, fits, whose) in
-        [("widths", zoo == Zoo::Vgg, "vgg"), ("width", zoo != Zoo::Vgg, "the other networks"), ("shortcut", is_resnet, "resnets")]
-    {
+    let known = ["zoo", "onnx", "widths", "width", "shortcut", "stem", "input", "classes", "checkpoint", "names"];
+    let fields = node.fields(&known)?;
+    let (key, source) = fields.one_of(&["zoo", "onnx"])?;
+    let takes = match key {
+        "onnx" => zoo::Takes::default(),
+        _ => pick(&source, "network", &zoo::all().iter().map(|entry| (entry.name, entry.takes)).collect::<Vec<_>>())?,
+    };
+    for (key, fits) in [("widths", takes.widths), ("width", takes.width), ("shortcut", takes.shortcut), ("stem", takes.stem)] {
         if let (Some(node), false) = (fields.get(key), fits) {
-            return Err(node.error(format!("is for {whose}, not for {zoo}")));
+            return Err(node.error(format!("is not for {}", source.text()?)));
         }
     }
-    let widths = match zoo {
-        Zoo::Vgg => {
+    if let ("onnx", Some(node)) = (key, fields.get("checkpoint").or_else(|| fields.get("names"))) {
+        return Err(node.error("has no use beside `model.onnx`, which brings its weights").help("remove it"));
+    }
+    if let (Some(node), None) = (fields.get("names"), fields.get("checkpoint")) {
+        return Err(node.error("says what tensors are called in a checkpoint, and there is none").help("add `checkpoint: FILE`"));
+    }
+    let widths = match takes.widths {
+        true => {
             Some(fields.need("widths", "list channels and poolings, such as `widths: [16, 16, M, 32, 32]`")?.list("widths", |node| {
                 match node.text() {
                     Ok("M") => Ok(Width::Pool(Pool::M)),
@@ -94,7 +88,7 @@ fn model(node: &Node<'_>) -> Result<Model, SpecError> {
                 }
             })?)
         }
-        _ => None,
+        false => None,
     };
     if let (Some(widths), Some(node)) = (&widths, fields.get("widths"))
         && !widths.iter().any(|width| matches!(width, Width::Channels(_)))
@@ -106,16 +100,21 @@ fn model(node: &Node<'_>) -> Result<Model, SpecError> {
         <[usize; 3]>::try_from(input).map_err(|_| node.error("must be [channels, height, width]"))
     });
     let shortcuts = [("A", ShortcutKind::A), ("B", ShortcutKind::B)];
+    let stems = [("imagenet", Stem::Imagenet), ("cifar", Stem::Cifar)];
+    let text = source.text()?.to_owned();
     Ok(Model {
-        zoo,
+        source: if key == "onnx" { ModelSource::Onnx(text) } else { ModelSource::Zoo(text) },
         widths,
-        width: (zoo != Zoo::Vgg)
+        width: takes
+            .width
             .then(|| fields.or("width", 1.0, |node| node.number("above 0 and at most 64", |w| w > 0.0 && w <= 64.0)))
             .transpose()?,
-        shortcut: is_resnet.then(|| fields.or("shortcut", ShortcutKind::A, |node| pick(node, "shortcut", &shortcuts))).transpose()?,
+        shortcut: takes.shortcut.then(|| fields.or("shortcut", ShortcutKind::A, |node| pick(node, "shortcut", &shortcuts))).transpose()?,
+        stem: takes.stem.then(|| fields.or("stem", Stem::Imagenet, |node| pick(node, "stem", &stems))).transpose()?,
         input: input.transpose()?,
         classes: fields.get("classes").map(|node| node.count(2)).transpose()?,
         checkpoint: fields.get("checkpoint").map(|node| node.text().map(str::to_owned)).transpose()?,
+        names: fields.or("names", BTreeMap::new(), |node| node.texts())?,
     })
 }
 
@@ -150,60 +149,7 @@ fn data(node: &Node<'_>) -> Result<Data, SpecError> {
     Ok(Data { source, holdout: fields.or("holdout", Amount::Fraction(0.1), holdout)?, normalize: normalize.transpose()?, augment })
 }
 
-fn sensitivity(node: &Node<'_>) -> Result<Sensitivity, SpecError> {
-    let fields = node.fields(&["criterion", "ratios"])?;
-    let ratio = |node: &Node<'_>| node.number("from 0 to 0.99", |ratio| (0.0..=0.99).contains(&ratio));
-    let ratios = fields.or("ratios", (1..10).map(|tenth| f64::from(tenth) / 10.0).collect(), |node| node.list("ratios", ratio))?;
-    Ok(Sensitivity { criterion: fields.or("criterion", Criterion::L1, criterion)?, ratios })
-}
-
-fn search(node: &Node<'_>) -> Result<Search, SpecError> {
-    let fields = node.fields(&["netadapt"])?;
-    let node = fields.need("netadapt", "the searches are `netadapt`")?;
-    let fields = node.fields(&["budget", "step", "channels", "criterion", "select", "short_term", "max_rounds"])?;
-    let budget = budget(&fields.need("budget", "such as `budget: {latency: 0.6}`")?)?;
-    let step = fields.or("step", Step { initial: 0.025, decay: 0.96 }, |node| {
-        let fields = node.fields(&["initial", "decay"])?;
-        let unit = |node: &Node<'_>| node.number("above 0 and at most 1", |x| x > 0.0 && x <= 1.0);
-        Ok(Step { initial: fields.or("initial", 0.025, unit)?, decay: fields.or("decay", 0.96, unit)? })
-    })?;
-    let channels = fields.or("channels", Channels { multiple_of: 8, min: 8 }, |node| {
-        let fields = node.fields(&["multiple_of", "min"])?;
-        let multiple_of = fields.or("multiple_of", 8, |node| node.count(1))?;
-        Ok(Channels { multiple_of, min: fields.or("min", multiple_of, |node| node.count(1))? })
-    })?;
-    let rules = [("accuracy_per_resource", Select::AccuracyPerResource), ("accuracy", Select::Accuracy)];
-    Ok(Search::Netadapt(Netadapt {
-        budget,
-        step,
-        channels,
-        criterion: fields.or("criterion", Criterion::L2, criterion)?,
-        select: fields.or("select", Select::AccuracyPerResource, |node| pick(node, "winner rule", &rules))?,
-        short_term: fields.or("short_term", short_recipe(), |node| recipe(node, &short_recipe()))?,
-        max_rounds: fields.or("max_rounds", 30, |node| node.count(1))?,
-    }))
-}
-
-fn budget(node: &Node<'_>) -> Result<Budget, SpecError> {
-    let fields = node.fields(&["latency", "latency_ms", "macs", "params", "device"])?;
-    let (key, amount) = fields.one_of(&["latency", "latency_ms", "macs", "params"])?;
-    let ratio = |node: &Node<'_>| node.number("above 0 and at most 1: a ratio of the dense network's", |x| x > 0.0 && x <= 1.0);
-    let count = |node: &Node<'_>| {
-        node.number("above 0: up to 1 a ratio of the dense network's, above it a whole count", |x| {
-            x > 0.0 && (x <= 1.0 || x.fract() == 0.0)
-        })
-    };
-    let amount = match key {
-        "latency" => BudgetAmount::Latency(ratio(&amount)?),
-        "latency_ms" => BudgetAmount::LatencyMs(amount.number("of milliseconds above 0", |x| x > 0.0)?),
-        "macs" => BudgetAmount::Macs(count(&amount)?),
-        _ => BudgetAmount::Params(count(&amount)?),
-    };
-    let device = fields.or("device", "local".to_owned(), |node| node.text().map(str::to_owned))?;
-    Ok(Budget { amount, device })
-}
-
-fn recipe(node: &Node<'_>, default: &Recipe) -> Result<Recipe, SpecError> {
+pub(super) fn recipe(node: &Node<'_>, default: &Recipe) -> Result<Recipe, SpecError> {
     let fields = node.fields(&["epochs", "steps", "batch", "optimizer", "schedule", "label_smoothing", "seed"])?;
     let length = match (fields.get("epochs"), fields.get("steps")) {
         (Some(_), Some(_)) => return Err(fields.error("has both `epochs` and `steps`").help("keep one of them")),
@@ -269,12 +215,8 @@ fn schedule(node: &Node<'_>) -> Result<Schedule, SpecError> {
     }
 }
 
-fn criterion(node: &Node<'_>) -> Result<Criterion, SpecError> {
-    pick(node, "criterion", &[("l1", Criterion::L1), ("l2", Criterion::L2)])
-}
-
 /// The value of a word.
-fn pick<T: Clone>(node: &Node<'_>, what: &str, known: &[(&str, T)]) -> Result<T, SpecError> {
+pub(super) fn pick<T: Clone>(node: &Node<'_>, what: &str, known: &[(&str, T)]) -> Result<T, SpecError> {
     node.text()?;
     let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
     let (name, _) = node.choice(what, &names)?;
@@ -299,7 +241,7 @@ fn long_recipe() -> Recipe {
 }
 
 /// For candidates: the official NetAdapt code's.
-fn short_recipe() -> Recipe {
+pub(super) fn short_recipe() -> Recipe {
     let schedule = Schedule::Constant { warmup_steps: 0 };
     Recipe { length: Length::Steps(500), batch: 128, optimizer: sgd(0.001, 1e-4), schedule, label_smoothing: 0.0, seed: None }
 }

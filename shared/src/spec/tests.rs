@@ -44,7 +44,11 @@ fn every_mistake_gets_a_place_and_a_remedy() {
         with("{latency: 0.6, device: local}", "{device: local}"),
         with("zoo: vgg", "zoo: vggg"),
         with("widths: [16, 16, M, 32, 32, M, 64, 64]", "widths: [16, X]"),
-        with("criterion: l1", "criterion: taylor"),
+        with("criterion: l1", "criterion: tailor"),
+        with("criterion: l1", "criterion: {l1: {batches: 3}}"),
+        with("criterion: l1", "criterion: fpgm\n  granularity: kernel"),
+        with("criterion: l1", "granularity: 4:4"),
+        with("criterion: l1", "granularity: {pattern: {keep: 9}}"),
         with("optimizer: {sgd: {lr: 0.05,", "optimizer: {sdg: {lr: 0.05,"),
         with("holdout: 1000", "holdout: -3"),
         with("holdout: 1000", "holdout: 1.5"),
@@ -53,6 +57,14 @@ fn every_mistake_gets_a_place_and_a_remedy() {
         with("dataset: fashion-mnist-10k", "dataset: imagenet"),
         with("name: fashion-vgg", "name: ../x"),
         with("zoo: vgg", "onnx: a.onnx"),
+        flow.replace("zoo: resnet20", "onnx: a.onnx, checkpoint: b.pth"),
+        flow.replace("zoo: resnet20", "onnx: a.onnx, zoo: vgg"),
+        flow.replace("resnet20", "resnet20, names: {a: b}"),
+        flow.replace("resnet20", "resnet20, stem: cifar"),
+        format!("{flow}search: {{one_shot: {{}}}}\n"),
+        format!("{flow}search: {{one_shot: {{sparsity: 0.5, granularity: n_m}}}}\n"),
+        format!("{flow}search: {{one_shot: {{granularity: n_m, scope: global}}}}\n"),
+        format!("{flow}search: {{one_shot: {{sparsity: 0.5, granularity: kernel, channels: {{min: 2}}}}}}\n"),
         with("# matrix:", "matrix: {seed: [0, 1]} #"),
         with("  zoo: vgg", "  checkpoint: a.safetensors\n  zoo: vgg"),
         "name: a\n".into(),
@@ -97,9 +109,30 @@ fn the_data_fill_in_what_the_model_leaves_out() {
 
 #[test]
 fn a_resolved_document_reads_back_as_itself() {
-    let spec = parse(EXAMPLE).unwrap();
-    assert_eq!(parse(&spec.to_yaml()).unwrap(), spec);
-    assert_eq!(serde_json::from_slice::<Spec>(&serde_json::to_vec(&spec).unwrap()).unwrap(), spec);
+    let more = [
+        "resnet18, stem: cifar, checkpoint: a.pth, names: {fc.: head.}}\ndata: {cifar10: d}\nsensitivity: {criterion: {taylor: {squared: true, batches: 2, normalize: max}}}\n",
+        "resnet20}\ndata: {cifar10: d}\nsensitivity: {granularity: fine_grained}\nsearch: {one_shot: {sparsity: 0.5, scope: global, criterion: lamp}}\n",
+        "resnet20}\ndata: {cifar10: d}\nsensitivity: {granularity: \"1:4\"}\nsearch: {one_shot: {granularity: {pattern: {keep: 4}}, criterion: {random: {seed: 3}}}}\n",
+    ];
+    let documents = more.map(|text| format!("name: a\nmodel: {{zoo: {text}"));
+    for document in documents.iter().map(String::as_str).chain([EXAMPLE]) {
+        let spec = parse(document).unwrap();
+        assert_eq!(parse(&spec.to_yaml()).unwrap(), spec);
+        assert_eq!(serde_json::from_slice::<Spec>(&serde_json::to_vec(&spec).unwrap()).unwrap(), spec);
+    }
+}
+
+#[test]
+fn a_granularity_with_blocks_brings_its_own_ratio() {
+    let scan = |text: &str| {
+        let document = format!("name: a\nmodel: {{zoo: resnet20}}\ndata: {{cifar10: d}}\nsensitivity: {{{text}}}\n");
+        parse(&document).unwrap().sensitivity.unwrap()
+    };
+    assert_eq!(scan("granularity: n_m").granularity, Granularity::NM { n: 2, m: 4 });
+    assert_eq!(scan("granularity: \"4:8\"").ratios, [0.5]);
+    assert_eq!(scan("granularity: pattern").granularity, Granularity::Pattern { keep: 4 });
+    assert_eq!(scan("criterion: l1").ratios.len(), 9);
+    assert_eq!(Granularity::NM { n: 2, m: 4 }.at(0.75), Granularity::NM { n: 1, m: 4 });
 }
 
 proptest! {

@@ -5,9 +5,10 @@ mod id;
 pub use id::{BlobId, TaskKey};
 
 use crate::data::{Cut, Format, SplitHashes, SplitName};
-use crate::network::Network;
-use crate::spec::{Augment, Criterion, Normalize, Recipe};
+use crate::network::{Cost, Network};
+use crate::spec::{Augment, Criterion, Granularity, Normalize, OneShot, Recipe};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One unit of work for one worker. Everything that its result depends on is in here (or in the blobs it names), so its
 /// encoding's hash can stand for the result.
@@ -62,15 +63,49 @@ pub struct Adapt {
     pub seed: u64,
 }
 
-/// Prune one group to a number of channels.
+/// What to remove from a model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Prune {
-    /// Name of the channel group.
-    pub group: String,
-    /// Channels that stay.
-    pub channels: usize,
-    /// What ranks them.
-    pub criterion: Criterion,
+#[serde(rename_all = "snake_case")]
+pub enum Prune {
+    /// One channel group down to a number of channels.
+    Channels {
+        /// Name of the channel group.
+        group: String,
+        /// Channels that stay.
+        channels: usize,
+        /// What ranks them.
+        criterion: Criterion,
+    },
+    /// Some of one layer's weights; they are masked.
+    Weights {
+        /// Name of the layer.
+        layer: String,
+        /// Fraction to remove.
+        ratio: f64,
+        /// What is removed at a time; not channels.
+        granularity: Granularity,
+        /// What ranks them.
+        criterion: Criterion,
+    },
+    /// The whole network at once.
+    All(OneShot),
+}
+
+impl Prune {
+    /// What ranks channels or weights.
+    pub fn criterion(&self) -> Criterion {
+        match self {
+            Prune::Channels { criterion, .. } | Prune::Weights { criterion, .. } | Prune::All(OneShot { criterion, .. }) => *criterion,
+        }
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Prune::Channels { group, channels, .. } => format!("{group} at {channels} channels"),
+            Prune::Weights { layer, ratio, .. } => format!("{layer} without {:.0} % of its weights", ratio * 100.0),
+            Prune::All(one_shot) => format!("the network without {:.0} %", one_shot.sparsity * 100.0),
+        }
+    }
 }
 
 /// See [`Task::Evaluate`].
@@ -151,9 +186,12 @@ pub enum Outcome {
 pub struct Trained {
     /// The model's blob.
     pub model: BlobId,
-    /// Kept units of the pruned group; absent where nothing was pruned.
+    /// Kept units of the pruned groups.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, Vec<usize>>,
+    /// What is left of a masked network when zeros are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept: Option<Vec<usize>>,
+    pub nonzero: Option<Cost>,
     /// On the holdout split.
     pub evaluation: Evaluation,
     /// Optimizer steps taken.
@@ -235,8 +273,8 @@ impl Task {
         match self {
             Task::Train(Train { start: Start::Network(_), .. }) => "train the dense network".into(),
             Task::Train(_) => "fine-tune".into(),
-            Task::Adapt(task) => format!("adapt {} to {} channels", task.prune.group, task.prune.channels),
-            Task::Evaluate(Evaluate { prune: Some(prune), .. }) => format!("evaluate {} at {} channels", prune.group, prune.channels),
+            Task::Adapt(task) => format!("adapt {}", task.prune.what()),
+            Task::Evaluate(Evaluate { prune: Some(prune), .. }) => format!("evaluate {}", prune.what()),
             Task::Evaluate(task) => format!("evaluate on {}", task.split),
             Task::Measure(task) => format!("measure on {}", task.device),
         }

@@ -132,7 +132,9 @@ impl NetworkModule {
             (Op::Relu6, _) => first.map(|x| x.clamp(0.0, 6.0), |x| x.clamp(0.0, 6.0)),
             (Op::HardSwish, _) => first.map(hard_swish, hard_swish),
             (Op::Sigmoid, _) => first.map(sigmoid, sigmoid),
-            (Op::HardSigmoid { alpha, beta }, _) => first.map(|x| (x * *alpha + *beta).clamp(0.0, 1.0), |x| (x * *alpha + *beta).clamp(0.0, 1.0)),
+            (Op::HardSigmoid { alpha, beta }, _) => {
+                first.map(|x| (x * *alpha + *beta).clamp(0.0, 1.0), |x| (x * *alpha + *beta).clamp(0.0, 1.0))
+            }
             (Op::Silu, _) => first.map(silu, silu),
             (Op::Gelu, _) => first.map(gelu, gelu),
             (Op::Tanh, _) => first.map(tanh, tanh),
@@ -140,7 +142,12 @@ impl NetworkModule {
             (Op::Clip { min, max }, _) => first.map(|x| x.clamp(*min, *max), |x| x.clamp(*min, *max)),
             (Op::Softmax, _) => first.map(|x| softmax(x, 1), |x| softmax(x, 1)),
             (Op::MaxPool2d(pool), _) => {
-                let options = MaxPoolOptions { stride: pool.stride, padding: pad(pool), ceil_mode: pool.ceil_mode, ..MaxPoolOptions::new(pool.kernel) };
+                let options = MaxPoolOptions {
+                    stride: pool.stride,
+                    padding: pad(pool),
+                    ceil_mode: pool.ceil_mode,
+                    ..MaxPoolOptions::new(pool.kernel)
+                };
                 Value::Map(max_pool2d(first.expect_map(), options))
             }
             (Op::AvgPool2d(pool), _) => {

@@ -29,7 +29,7 @@ pub fn random_weights(network: &Network, seed: u64) -> Result<Model, ShapeError>
     };
     let parameters = network.parameters()?;
     let tensors = parameters.into_iter().map(|p| (p.name.clone(), Tensor { data: fill(&p.name, &p.shape), shape: p.shape })).collect();
-    Ok(Model { network: network.clone(), tensors })
+    Ok(Model::dense(network.clone(), tensors))
 }
 
 /// A standard normal number (Box and Muller).

@@ -10,6 +10,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use pleach_shared::model::{Model, ModelError, Tensor as Weights};
 use pleach_shared::network::{LayerId, Network, Op};
+use pleach_shared::plan::Mask;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ pub struct NetworkModule {
     /// `[in_features, out_features]`: Burn multiplies from the right.
     matrices: Vec<Param<Tensor<2>>>,
     vectors: Vec<Param<Tensor<1>>>,
+    /// Of the kernels and matrices that have one, in their own layout: ones where a weight stays.
+    #[module(skip)]
+    masks: Masks,
     #[module(skip)]
     running: Vec<Running>,
     #[module(skip)]
@@ -37,6 +41,13 @@ pub struct NetworkModule {
 struct Running {
     mean: Tensor<1>,
     variance: Tensor<1>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Masks {
+    kernels: Vec<(usize, Tensor<4>)>,
+    matrices: Vec<(usize, Tensor<2>)>,
+    bits: BTreeMap<String, Mask>,
 }
 
 #[derive(Debug)]
@@ -66,6 +77,7 @@ impl NetworkModule {
             kernels: Vec::new(),
             matrices: Vec::new(),
             vectors: Vec::new(),
+            masks: Masks { bits: model.masks.clone(), ..Masks::default() },
             running: Vec::new(),
             graph: Arc::new(Graph { network: model.network.clone(), slots: Vec::new(), readers: Vec::new() }),
         };
@@ -113,6 +125,19 @@ impl NetworkModule {
                 _ => Slot::None,
             });
         }
+        for (layer, slot) in model.network.layers.iter().zip(&slots) {
+            let name = format!("{}.weight", layer.name);
+            let (Some(mask), Some(weight)) = (model.masks.get(&name), model.tensors.get(&name)) else { continue };
+            let ones = (0..mask.len()).map(|index| f32::from(u8::from(mask.stays(index)))).collect();
+            let ones = Weights { shape: weight.shape.clone(), data: ones };
+            match *slot {
+                Slot::Conv { kernel, .. } => module.masks.kernels.push((kernel, tensor(&ones, &device.clone().inner()))),
+                Slot::Linear { matrix, .. } => {
+                    module.masks.matrices.push((matrix, own(tensor::<2>(&ones, &device.clone().inner()).transpose())));
+                }
+                Slot::Norm { .. } | Slot::None => {}
+            }
+        }
         let mut readers: Vec<usize> = model.network.consumers().iter().map(Vec::len).collect();
         for &output in &model.network.outputs {
             readers[output] += 1;
@@ -153,7 +178,37 @@ impl NetworkModule {
                 }
             }
         }
-        Ok(Model { network: network.clone(), tensors })
+        Ok(Model { network: network.clone(), tensors, masks: self.masks.bits.clone() })
+    }
+
+    /// Sets masked weights back to zero: an optimizer's step moves them.
+    #[must_use]
+    pub fn masked(mut self) -> NetworkModule {
+        for (kernel, mask) in &self.masks.kernels {
+            let weight = &mut self.kernels[*kernel];
+            *weight = Param::initialized(weight.id, Tensor::from_inner(weight.val().inner() * mask.clone()).require_grad());
+        }
+        for (matrix, mask) in &self.masks.matrices {
+            let weight = &mut self.matrices[*matrix];
+            *weight = Param::initialized(weight.id, Tensor::from_inner(weight.val().inner() * mask.clone()).require_grad());
+        }
+        self
+    }
+
+    /// A convolution's weight, `[out, in, height, width]`.
+    pub(crate) fn kernel(&self, layer: LayerId) -> Option<Tensor<4>> {
+        match (&self.graph.network.layers[layer].op, self.graph.slots[layer]) {
+            (Op::Conv2d(_), Slot::Conv { kernel, .. }) => Some(self.kernels[kernel].val()),
+            _ => None,
+        }
+    }
+
+    /// A linear layer's weight as Burn has it, `[in, out]`.
+    pub(crate) fn matrix(&self, layer: LayerId) -> Option<Tensor<2>> {
+        match self.graph.slots[layer] {
+            Slot::Linear { matrix, .. } => Some(self.matrices[matrix].val()),
+            _ => None,
+        }
     }
 
     /// The architecture.

@@ -35,5 +35,5 @@ pub fn fold(model: &Model) -> Model {
         }
         tensors.insert(bias_name, Tensor { shape: vec![bias.len()], data: bias });
     }
-    Model { network: folded.network, tensors }
+    Model { network: folded.network, tensors, masks: model.masks.clone() }
 }

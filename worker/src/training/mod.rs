@@ -87,7 +87,7 @@ pub fn train(
         }
         let gradients = GradientsParams::from_grads(loss.backward(), &module);
         let rate = recipe.optimizer.lr() * recipe.schedule.factor(step, steps);
-        module = optimizer.step(rate, module, gradients);
+        module = optimizer.step(rate, module, gradients).masked();
     }
     let model = module.save().map_err(TaskError::Device)?;
     Ok(Training { model, steps, loss: tail.0 / tail.1.max(1) as f64 })

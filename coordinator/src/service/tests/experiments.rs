@@ -5,7 +5,8 @@ use crate::report::Summary;
 use crate::store::{ExperimentRow, ExperimentState};
 use pleach_shared::rpc::v1::experiments_client::ExperimentsClient;
 use pleach_shared::submission::Submission;
-use pleach_shared::task::{BlobId, Evaluation, Trained};
+use pleach_shared::task::{Adapt, BlobId, Evaluation, Prune, Trained};
+use std::collections::BTreeMap;
 use tonic::Code;
 
 #[tokio::test]
@@ -103,8 +104,13 @@ fn answer(task: &Task) -> Outcome {
     let evaluation = Evaluation { right: 9, total: 10, loss: 0.3 };
     match task {
         Task::Train(_) | Task::Adapt(_) => {
-            let kept = if let Task::Adapt(adapt) = task { Some((0..adapt.prune.channels).collect()) } else { None };
-            Outcome::Trained(Trained { model: BlobId::of(MODEL), kept, evaluation, steps: 1, train_loss: 0.3 })
+            let kept = match task {
+                Task::Adapt(Adapt { prune: Prune::Channels { group, channels, .. }, .. }) => {
+                    BTreeMap::from([(group.clone(), (0..*channels).collect())])
+                }
+                _ => BTreeMap::new(),
+            };
+            Outcome::Trained(Trained { model: BlobId::of(MODEL), kept, nonzero: None, evaluation, steps: 1, train_loss: 0.3 })
         }
         Task::Evaluate(_) => Outcome::Evaluated(evaluation),
         Task::Measure(_) => latency(1.0),
