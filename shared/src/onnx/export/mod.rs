@@ -21,7 +21,8 @@ const IR_VERSION: i64 = 8;
 const LARGEST_FILE: usize = i32::MAX as usize;
 
 /// Writes a model as ONNX: opset 17, the batch axis open. Values are called as their layers, weights as their tensors
-/// (`features.0.weight`), so that [`import`](super::import) gives the same layers again. Dropout is left out.
+/// (`features.0.weight`), so that [`import`](super::import) gives the same layers again. Dropout is left out. Shapes are given
+/// for inputs and outputs only: tract refuses a fixed batch where values inside say that it is open.
 ///
 /// # Errors
 /// When the network's shapes or tensors do not fit, or when the file would be larger than protobuf's 2 GiB.
@@ -53,7 +54,7 @@ pub fn export(model: &Model) -> Result<Vec<u8>, OnnxError> {
     }
     // What each layer's output is called in the file; layers that do nothing share their input's name.
     let mut values: Vec<String> = Vec::with_capacity(network.layers.len());
-    for (id, layer) in network.layers.iter().enumerate() {
+    for layer in &network.layers {
         let inputs: Vec<&str> = layer.inputs.iter().map(|&input| values[input].as_str()).collect();
         let input_shape = layer.inputs.first().map(|&input| &shapes[input]);
         let value = match (&layer.op, input_shape) {
@@ -64,9 +65,6 @@ pub fn export(model: &Model) -> Result<Vec<u8>, OnnxError> {
             (op, Some(shape)) => layers::write(&mut writer, &layer.name, op, &inputs, shape),
             (op, None) => return Err(OnnxError::Graph(format!("layer `{}` ({}) reads nothing", layer.name, op.name()))),
         };
-        if value == layer.name && !matches!(layer.op, Op::Input { .. }) && !network.outputs.contains(&id) {
-            writer.value(&value, &shapes[id]);
-        }
         values.push(value);
     }
     let mut given = HashSet::new();

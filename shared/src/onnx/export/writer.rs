@@ -82,10 +82,6 @@ impl Writer {
         self.graph.output.push(described(name, shape));
     }
 
-    pub fn value(&mut self, name: &str, shape: &[usize]) {
-        self.graph.value_info.push(described(name, shape));
-    }
-
     pub fn finish(self) -> GraphProto {
         GraphProto { name: "pleach".into(), ..self.graph }
     }

@@ -1,7 +1,6 @@
 //! The module's specification: single patterns in `patterns`, files that are broken or not supported in `faults`, what is
 //! written in `written`, whole networks as PyTorch exports them in `exporters`. Builders for graphs are here.
 
-mod dev;
 mod exporters;
 mod faults;
 mod patterns;

@@ -91,3 +91,15 @@ fn a_model_without_a_tensor_is_not_written() {
     model.tensors.remove("classifier.bias");
     assert_eq!(export(&model).unwrap_err().to_string(), "tensor `classifier.bias` is missing");
 }
+
+#[test]
+fn tract_runs_what_is_written() {
+    use tract_onnx::prelude::*;
+    let bytes = export(&every_operator()).unwrap();
+    let mut model = tract_onnx::onnx().model_for_read(&mut bytes.as_slice()).unwrap();
+    model.set_input_fact(0, f32::fact([1, 4, 12, 12]).into()).unwrap();
+    let image = Tensor::from_shape(&[1, 4, 12, 12], &[0.5f32; 576]).unwrap();
+    let outputs = model.into_optimized().unwrap().into_runnable().unwrap().run(tvec!(image.into())).unwrap();
+    let shapes: Vec<&[usize]> = outputs.iter().map(|output| output.shape()).collect();
+    assert_eq!(shapes, [&[1, 3][..], &[1, 14, 2, 2]]);
+}
