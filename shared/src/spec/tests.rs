@@ -62,7 +62,7 @@ fn every_mistake_gets_a_place_and_a_remedy() {
         flow.replace("resnet20", "resnet20, names: {a: b}"),
         flow.replace("resnet20", "resnet20, stem: cifar"),
         format!("{flow}search: {{one_shot: {{}}}}\n"),
-        format!("{flow}search: {{one_shot: {{sparsity: 0.5, granularity: n_m}}}}\n"),
+        format!("{flow}search: {{one_shot: {{sparsity: 0.6, granularity: n_m}}}}\n"),
         format!("{flow}search: {{one_shot: {{granularity: n_m, scope: global}}}}\n"),
         format!("{flow}search: {{one_shot: {{sparsity: 0.5, granularity: kernel, channels: {{min: 2}}}}}}\n"),
         with("# matrix:", "matrix: {seed: [0, 1]} #"),
