@@ -93,7 +93,14 @@ async fn an_unreadable_result_and_one_without_its_model_are_failures() {
     let mut worker = FakeWorker::attach(&served, "w1").await;
     let wanted = served.want(&measurement(4));
     let model = BlobId::of(b"a model");
-    let trained = Trained { model, kept: BTreeMap::new(), nonzero: None, evaluation: Evaluation { right: 1, total: 2, loss: 0.5 }, steps: 1, train_loss: 0.5 };
+    let trained = Trained {
+        model,
+        kept: BTreeMap::new(),
+        nonzero: None,
+        evaluation: Evaluation { right: 1, total: 2, loss: 0.5 },
+        steps: 1,
+        train_loss: 0.5,
+    };
     for outcome in [b"{".to_vec(), b"{\"kind\":\"guessed\"}".to_vec(), json(&Outcome::Trained(trained.clone()))] {
         let lease = worker.lease().await;
         worker.finish(&lease, outcome).await;

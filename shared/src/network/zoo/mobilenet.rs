@@ -1,6 +1,6 @@
 //! MobileNet V1 (Howard et al. 2017).
 
-use super::scaled;
+use super::{Options, Stem, scaled};
 use crate::network::{Builder, Network, ShapeError};
 
 /// Output channels and stride of the thirteen depthwise-separable blocks (table 1 of the paper).
@@ -12,10 +12,16 @@ const BLOCKS: [(usize, usize); 13] =
 /// # Errors
 /// When the input is too small for its five strides of 2.
 pub fn mobilenet_v1(width: f64, input: [usize; 3], classes: usize) -> Result<Network, ShapeError> {
+    mobilenet_v1_stem(&Options { width, input, classes, ..Options::default() })
+}
+
+/// The same, with a choice of stem.
+pub(super) fn mobilenet_v1_stem(o: &Options) -> Result<Network, ShapeError> {
     let mut b = Builder::new();
-    let mut x = b.input(input);
-    let mut channels = scaled(32, width);
-    x = b.conv("model.0.0", x, channels, 3, 2, 1, 1);
+    let mut x = b.input(o.input);
+    let mut channels = scaled(32, o.width);
+    let stride = if o.stem == Stem::Imagenet { 2 } else { 1 };
+    x = b.conv("model.0.0", x, channels, 3, stride, 1, 1);
     x = b.batch_norm("model.0.1", x);
     x = b.relu("model.0.2", x);
     for (index, (out, stride)) in BLOCKS.into_iter().enumerate() {
@@ -23,14 +29,14 @@ pub fn mobilenet_v1(width: f64, input: [usize; 3], classes: usize) -> Result<Net
         x = b.conv(format!("{name}.0"), x, channels, 3, stride, 1, channels);
         x = b.batch_norm(format!("{name}.1"), x);
         x = b.relu(format!("{name}.2"), x);
-        channels = scaled(out, width);
+        channels = scaled(out, o.width);
         x = b.conv(format!("{name}.3"), x, channels, 1, 1, 0, 1);
         x = b.batch_norm(format!("{name}.4"), x);
         x = b.relu(format!("{name}.5"), x);
     }
     x = b.global_avg_pool("avgpool", x);
     x = b.flatten("flatten", x);
-    x = b.linear("fc", x, classes);
+    x = b.linear("fc", x, o.classes);
     b.finish(x)
 }
 

@@ -26,6 +26,7 @@ use alexnet::alexnet;
 use densenet::densenet;
 use googlenet::googlenet;
 use inverted::{efficientnet_b0, mnasnet, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small};
+use mobilenet::mobilenet_v1_stem;
 use regnet::regnet;
 use resnet_imagenet::{Kind, resnet_imagenet};
 use shufflenet::shufflenet_v2;

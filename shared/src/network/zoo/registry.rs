@@ -11,7 +11,16 @@ pub enum Stem {
     /// As published, for images of about 224x224.
     #[default]
     Imagenet,
-    /// For small images: the first convolution keeps the size (3x3, stride 1) and no pooling follows it.
+    /// For small images: the first convolution keeps the size (3x3, stride 1) and no pooling follows it. Later strides stay.
+    ///
+    /// | family | as published | here |
+    /// |---|---|---|
+    /// | ResNet, ResNeXt, Wide ResNet, DenseNet | 7x7, stride 2, max pooling | 3x3, stride 1 |
+    /// | ShuffleNet | 3x3, stride 2, max pooling | 3x3, stride 1 |
+    /// | MobileNet, MNASNet, EfficientNet, RegNet | 3x3, stride 2 | 3x3, stride 1 |
+    ///
+    /// The others do not take it: CIFAR networks have no other stem; AlexNet, VGG, GoogLeNet and SqueezeNet shrink the image
+    /// all along, or with a stem that has no usual small form.
     Cifar,
 }
 
@@ -20,7 +29,9 @@ pub enum Stem {
 pub struct Options {
     /// `vgg` only: its layers.
     pub widths: Vec<VggItem>,
-    /// Width multiplier.
+    /// Width multiplier. MobileNet V2 and V3, MNASNet and EfficientNet round to multiples of 8 as torchvision does; with the
+    /// others every width is scaled and rounded, at least 1: a group's width with ResNeXt and RegNet, half of a stage with
+    /// ShuffleNet, and the growth with DenseNet.
     pub width: f64,
     /// CIFAR ResNets only.
     pub shortcut: ShortcutKind,
@@ -130,7 +141,7 @@ const ALL: &[Entry] = &[
     entry("resnext101_32x8d", STEM, |o| resnet_imagenet(Kind::Bottleneck, [3, 4, 23, 3], 32, 8, o)),
     entry("wide_resnet50_2", STEM, |o| resnet_imagenet(Kind::Bottleneck, [3, 4, 6, 3], 1, 128, o)),
     entry("wide_resnet101_2", STEM, |o| resnet_imagenet(Kind::Bottleneck, [3, 4, 23, 3], 1, 128, o)),
-    entry("mobilenet_v1", WIDTH, |o| mobilenet_v1(o.width, o.input, o.classes)),
+    entry("mobilenet_v1", STEM, mobilenet_v1_stem),
     entry("mobilenet_v2", STEM, mobilenet_v2),
     entry("mobilenet_v3_large", STEM, mobilenet_v3_large),
     entry("mobilenet_v3_small", STEM, mobilenet_v3_small),
@@ -154,9 +165,14 @@ const ALL: &[Entry] = &[
     entry("regnet_y_1_6gf", STEM, |o| regnet(27, 48.0, 20.71, 2.65, 24, true, o)),
     entry("regnet_y_3_2gf", STEM, |o| regnet(21, 80.0, 42.63, 2.66, 24, true, o)),
     entry("regnet_y_8gf", STEM, |o| regnet(17, 192.0, 76.82, 2.19, 56, true, o)),
+    entry("regnet_y_16gf", STEM, |o| regnet(18, 200.0, 106.23, 2.48, 112, true, o)),
+    entry("regnet_y_32gf", STEM, |o| regnet(20, 232.0, 115.89, 2.53, 232, true, o)),
+    entry("regnet_y_128gf", STEM, |o| regnet(27, 456.0, 160.83, 2.52, 264, true, o)),
     entry("regnet_x_400mf", STEM, |o| regnet(22, 24.0, 24.48, 2.54, 16, false, o)),
     entry("regnet_x_800mf", STEM, |o| regnet(16, 56.0, 35.73, 2.28, 16, false, o)),
     entry("regnet_x_1_6gf", STEM, |o| regnet(18, 80.0, 34.01, 2.25, 24, false, o)),
     entry("regnet_x_3_2gf", STEM, |o| regnet(25, 88.0, 26.31, 2.25, 48, false, o)),
     entry("regnet_x_8gf", STEM, |o| regnet(23, 80.0, 49.56, 2.88, 120, false, o)),
+    entry("regnet_x_16gf", STEM, |o| regnet(22, 216.0, 55.59, 2.1, 128, false, o)),
+    entry("regnet_x_32gf", STEM, |o| regnet(23, 320.0, 69.86, 2.0, 168, false, o)),
 ];

@@ -13,21 +13,26 @@ struct Stage {
 /// The widths that a line `w_0 + w_a * block` is quantised to (section 3.3, equations 2 to 4), stage by stage.
 fn stages(depth: usize, w_0: f64, w_a: f64, w_m: f64, group: usize, width: f64) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::new();
+    let mut before = 0;
     for block in 0..depth {
         let line = w_0 + w_a * block as f64;
         let power = ((line / w_0).ln() / w_m.ln()).round_ties_even();
         let quantised = (w_0 * w_m.powf(power) / 8.0).round_ties_even() as usize * 8;
+        // Where a stage ends is decided before the multiplier: narrow networks keep all their strides.
+        if let Some(stage) = stages.last_mut().filter(|_| quantised == before) {
+            stage.blocks += 1;
+            continue;
+        }
+        before = quantised;
         // Widths are made multiples of the group width, as torchvision does.
         let group = group.min(quantised);
         let divisible = {
             let nearest = ((quantised + group / 2) / group * group).max(group);
             if nearest * 10 < quantised * 9 { nearest + group } else { nearest }
         };
-        let groups = scaled(divisible / group, width);
-        match stages.last_mut() {
-            Some(stage) if stage.width == groups * group => stage.blocks += 1,
-            _ => stages.push(Stage { blocks: 1, width: groups * group, groups }),
-        }
+        // The multiplier narrows the groups, as in ResNeXt: dropping whole ones would leave stages of one group as they are.
+        let groups = divisible / group;
+        stages.push(Stage { blocks: 1, width: groups * scaled(group, width), groups });
     }
     stages
 }
@@ -74,4 +79,17 @@ fn transform(b: &mut Builder, name: &str, x: LayerId, stage: &Stage, stride: usi
     }
     x = b.conv(format!("{name}.c.0"), x, stage.width, 1, 1, 0, 1);
     b.batch_norm(format!("{name}.c.1"), x)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_narrow_regnet_keeps_its_stages_and_groups() {
+        // regnet_x_3_2gf: at a quarter, rounded counts of groups would make its first two stages equally wide.
+        let shape = |width| stages(25, 88.0, 26.31, 2.25, 48, width).iter().map(|s| (s.blocks, s.width, s.groups)).collect::<Vec<_>>();
+        assert_eq!(shape(1.0), [(2, 96, 2), (6, 192, 4), (15, 432, 9), (2, 1008, 21)]);
+        assert_eq!(shape(0.25), [(2, 24, 2), (6, 48, 4), (15, 108, 9), (2, 252, 21)]);
+    }
 }

@@ -3,13 +3,16 @@
 use super::*;
 use crate::network::Network;
 
-/// Name, `meta["num_params"]` and `meta["_ops"]` (billions of multiply-accumulates) of the default weights, and the 64-bit
-/// FNV-1a hash of the sorted lines "NAME [SHAPE]\n" of the state dict without `num_batches_tracked`:
+/// Name, `meta["num_params"]` and `meta["_ops"]` (billions of multiply-accumulates) of the default weights (regnet_y_128gf:
+/// IMAGENET1K_SWAG_LINEAR_V1, the only ones for 224x224), and the 64-bit FNV-1a hash of the sorted lines "NAME [SHAPE]\n" of the
+/// state dict without `num_batches_tracked`:
 ///
 /// ```python
 /// weights = torchvision.models.get_model_weights(name).DEFAULT
 /// model = torchvision.models.get_model(name, weights=None)   # googlenet: aux_logits=False
 /// text = "".join(sorted(f"{k} {list(v.shape)}\n" for k, v in model.state_dict().items() if "num_batches" not in k))
+/// hash = 0xcbf29ce484222325
+/// for byte in text.encode(): hash = (hash ^ byte) * 0x100000001b3 % 2**64
 /// ```
 const TORCHVISION: &[(&str, u64, f64, u64)] = &[
     ("alexnet", 61100840, 0.714, 0x8aef27c5a301d050),
@@ -53,11 +56,16 @@ const TORCHVISION: &[(&str, u64, f64, u64)] = &[
     ("regnet_y_1_6gf", 11202430, 1.612, 0x05a6e986d9cf328c),
     ("regnet_y_3_2gf", 19436338, 3.176, 0xcb71e2d6056c123f),
     ("regnet_y_8gf", 39381472, 8.473, 0x07b441337ceea004),
+    ("regnet_y_16gf", 83590140, 15.912, 0x8e6399aea1d0cbcd),
+    ("regnet_y_32gf", 145046770, 32.28, 0xdca663ade477c320),
+    ("regnet_y_128gf", 644812894, 127.518, 0xefeb6f0aac3e26d1),
     ("regnet_x_400mf", 5495976, 0.414, 0xcc33f24889ae44ce),
     ("regnet_x_800mf", 7259656, 0.8, 0x28f6d15a3c0f3a1b),
     ("regnet_x_1_6gf", 9190136, 1.603, 0x5846726c5fa4682f),
     ("regnet_x_3_2gf", 15296552, 3.177, 0x685c9ca9df86a7a3),
     ("regnet_x_8gf", 39572648, 7.995, 0x932069a4bdc2ce27),
+    ("regnet_x_16gf", 54278536, 15.941, 0x5f3adaf2335e4698),
+    ("regnet_x_32gf", 107811560, 31.736, 0xa8292d1dc52c52ff),
 ];
 
 fn published(name: &str) -> Network {
