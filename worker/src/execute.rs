@@ -28,13 +28,16 @@ pub trait Blobs {
     fn put(&self, bytes: Vec<u8>) -> Result<BlobId, TaskError>;
 }
 
+/// What a criterion looked at: a model, through which criterion, with which data.
+type Sight = (BlobId, Criterion, DataRef);
+
 /// Does tasks on one compute device. Slots share it, and with it the data set decoded last.
 #[derive(Debug)]
 pub struct Executor {
     compute: Compute,
     dataset: Mutex<Option<(DataRef, Arc<Dataset>)>>,
     /// What the last criterion saw: every group and ratio of a scan looks at the same.
-    observed: Mutex<Option<(BlobId, Criterion, DataRef, Arc<Observed>)>>,
+    observed: Mutex<Option<(Sight, Arc<Observed>)>>,
 }
 
 impl Executor {
@@ -105,14 +108,15 @@ impl Executor {
         if !criterion.importance.needs_data() {
             return Ok(Arc::default());
         }
+        let sight = (blob, criterion, reference.clone());
         let mut cached = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, same, on, observed)) = &*cached
-            && (known, same, on) == (&blob, &criterion, reference)
+        if let Some((known, observed)) = &*cached
+            && *known == sight
         {
             return Ok(observed.clone());
         }
         let observed = Arc::new(observe(criterion, model, data, &self.compute.device(), progress)?);
-        *cached = Some((blob, criterion, reference.clone(), observed.clone()));
+        *cached = Some((sight, observed.clone()));
         Ok(observed)
     }
 

@@ -84,7 +84,7 @@ fn infer(op: &Op, inputs: &[&Shape]) -> Result<Shape, String> {
                 }
                 let floor = window(input, kernel, stride, padding, 1)?;
                 // Rounded up, a last window may stand over the edge, but must start inside the input or its left padding.
-                let over = (input + 2 * padding - kernel) % stride != 0 && floor * stride < input + padding;
+                let over = !(input + 2 * padding - kernel).is_multiple_of(stride) && floor * stride < input + padding;
                 Ok(floor + usize::from(pool.ceil_mode && over))
             };
             Ok(vec![channels, size(0, height)?, size(1, width)?])

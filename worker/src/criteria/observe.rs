@@ -144,9 +144,12 @@ fn mean(x: Tensor<4>) -> TensorData {
     x.mean_dim(3).mean_dim(2).mean_dim(0).into_data()
 }
 
+/// A layer, its weights and their gradients.
+type WeightGradient = (LayerId, Vec<f32>, Vec<f32>);
+
 impl NetworkModule {
-    /// Layer, weights and gradients of every convolution and linear layer, in the order of the model's tensors.
-    fn weight_gradients(&self, gradients: &burn::tensor::Gradients) -> Result<Vec<(LayerId, Vec<f32>, Vec<f32>)>, TaskError> {
+    /// Weights and gradients of every convolution and linear layer, in the order of the model's tensors.
+    fn weight_gradients(&self, gradients: &burn::tensor::Gradients) -> Result<Vec<WeightGradient>, TaskError> {
         let read = |data: TensorData| data.try_to_vec::<f32>().map_err(|error| TaskError::Device(format!("{error:?}")));
         let mut all = Vec::new();
         for (id, layer) in self.network().layers.iter().enumerate() {

@@ -115,7 +115,7 @@ fn adaptive_pool(writer: &mut Writer, name: &str, x: &str, size: [usize; 2], sha
     if size == map {
         return x.to_owned();
     }
-    if (0..2).all(|axis| map[axis] % size[axis] == 0) {
+    if (0..2).all(|axis| map[axis].is_multiple_of(size[axis])) {
         let window = [map[0] / size[0], map[1] / size[1]];
         writer.node("AveragePool", name, &[x], vec![("kernel_shape", pair(window)), ("strides", pair(window))]);
         return name.to_owned();

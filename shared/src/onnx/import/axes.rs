@@ -32,7 +32,8 @@ impl Walk<'_> {
         let channels = self.draft.items[item].shape[0];
         let area: usize = self.draft.items[item].shape[1..].iter().product();
         let at: Vec<usize> = moved.elements(&dims).collect();
-        let whole = |block: &[usize]| block[0] % area == 0 && block.iter().enumerate().all(|(offset, &at)| at == block[0] + offset);
+        let whole =
+            |block: &[usize]| block[0].is_multiple_of(area) && block.iter().enumerate().all(|(offset, &at)| at == block[0] + offset);
         if at.len() != channels * area || dims[0] != 1 || !at.chunks(area).all(whole) {
             return unsupported("moves rows or columns");
         }

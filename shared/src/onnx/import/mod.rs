@@ -28,6 +28,9 @@ const NEWEST: i64 = 22;
 /// The oldest operator set that is read: before it, broadcasting was an attribute.
 const OLDEST: i64 = 7;
 
+/// Reads `(file, offset, length)`.
+pub type External<'a> = dyn Fn(&str, u64, usize) -> io::Result<Vec<u8>> + 'a;
+
 /// What the file does not say.
 #[derive(Clone, Copy)]
 pub struct ImportOptions<'a> {
@@ -35,7 +38,7 @@ pub struct ImportOptions<'a> {
     pub input: Option<[usize; 3]>,
     /// Reads a part of a file next to the model, for models whose weights are not inside: `(file, offset, length)` to exactly
     /// `length` bytes. The file is a relative path without `..`. A broken model may ask for more bytes than there are.
-    pub external: &'a dyn Fn(&str, u64, usize) -> io::Result<Vec<u8>>,
+    pub external: &'a External<'a>,
 }
 
 impl Default for ImportOptions<'_> {

@@ -224,7 +224,7 @@ pub(super) fn regroup(node: &Node, dims: &[usize], args: &[Value], batch: Option
             }
             let (count, known) = (volume(node, dims)?, volume(node, &sizes)?);
             if let Some(axis) = asked.iter().position(|&size| size == -1) {
-                sizes[axis] = if known == 0 { 0 } else { count / known };
+                sizes[axis] = count.checked_div(known).unwrap_or(0);
             }
             sizes
         }

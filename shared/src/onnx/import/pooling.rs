@@ -96,6 +96,6 @@ impl Walk<'_> {
 /// How many windows there are. Rounded up, the last one must start inside the map or the pad before it.
 fn count(size: usize, kernel: usize, stride: usize, [begin, end]: [usize; 2], ceil: bool) -> Option<usize> {
     let floor = outputs(size, kernel, stride, 1, [begin, end])?;
-    let over = ceil && (size + begin + end - kernel) % stride != 0 && floor * stride < size + begin;
+    let over = ceil && !(size + begin + end - kernel).is_multiple_of(stride) && floor * stride < size + begin;
     Some(floor + usize::from(over))
 }
