@@ -102,7 +102,12 @@ fn random_network(rng: &mut ChaCha8Rng) -> Network {
         x = b.relu("hidden.relu", x);
     }
     x = b.linear("fc", x, 3);
-    b.finish(x).unwrap()
+    let mut network = b.finish(x).unwrap();
+    if rng.random_bool(0.3) {
+        // A second output, as detectors and auxiliary classifiers have: its channels stay.
+        network.outputs.push(rng.random_range(1..network.layers.len()));
+    }
+    network
 }
 
 fn conv(b: &mut Builder, rng: &mut ChaCha8Rng, name: &str, x: LayerId, _channels: usize) -> (LayerId, usize) {
@@ -135,11 +140,11 @@ fn silenced(model: &Model, plan: &Plan, images: &[f32], device: &Device) -> Vec<
     let mask =
         |id: LayerId| TensorData::new(stays[id].iter().map(|&stay| f32::from(u8::from(stay))).collect::<Vec<_>>(), [stays[id].len()]);
     let mut module = NetworkModule::load(model, device).unwrap();
-    let output = module.run(vec![Value::Map(input(&model.network, images, device))], Mode::Evaluate, |id, value| match value {
+    let outputs = module.run(vec![Value::Map(input(&model.network, images, device))], Mode::Evaluate, |id, value| match value {
         Value::Map(x) => Value::Map(x * Tensor::<1>::from_data(mask(id), device).reshape([1, -1, 1, 1])),
         Value::Vector(x) => Value::Vector(x * Tensor::<1>::from_data(mask(id), device).reshape([1, -1])),
     });
-    output[0].clone().into_vector().into_data().try_to_vec().unwrap()
+    outputs.into_iter().flat_map(|output| output.into_vector().into_data().try_to_vec::<f32>().unwrap()).collect()
 }
 
 fn check(network: &Network, seed: u64) {
