@@ -4,6 +4,7 @@ mod support;
 
 use burn::tensor::Device;
 use pleach_shared::model::Model;
+use pleach_shared::network::{Builder, Network, Op, Pool2d};
 use pleach_shared::onnx::{ImportOptions, export, import};
 use pleach_worker::surgery::apply;
 use std::io::Write;
@@ -81,6 +82,55 @@ fn every_architecture_dense_and_pruned_gives_the_same_outputs_in_tract_and_onnx_
     for (place, what, ours) in expected {
         assert_close(&ours, &floats(&place.with_extension("out")), &format!("{what} in ONNX Runtime"));
     }
+}
+
+/// The operators that no architecture of the zoo has, or not in every form.
+fn every_operator() -> Network {
+    let mut b = Builder::new();
+    let x = b.input([3, 15, 15]);
+    let mut x = b.conv_bias("conv", x, 8, 3, 1, 0);
+    let activations = [
+        Op::Relu,
+        Op::Relu6,
+        Op::HardSwish,
+        Op::Sigmoid,
+        Op::HardSigmoid { alpha: 0.2, beta: 0.4 },
+        Op::Silu,
+        Op::Gelu,
+        Op::Tanh,
+        Op::LeakyRelu { slope: 0.1 },
+        Op::Clip { min: -0.5, max: 0.7 },
+        Op::Softmax,
+    ];
+    for (index, op) in activations.into_iter().enumerate() {
+        let y = b.conv(format!("mix{index}"), x, 8, 1, 1, 0, 1);
+        let y = b.then(format!("act{index}"), op, y);
+        x = b.add(format!("add{index}"), x, y);
+    }
+    x = b.then("pad", Op::Pad { padding: [1, 0, 2, 1] }, x);
+    let kept = Pool2d { count_include_pad: false, ..Pool2d::square(3, 2, 1) };
+    x = b.then("counted", Op::AvgPool2d(Pool2d::square(3, 1, 1)), x);
+    x = b.then("uncounted", Op::AvgPool2d(kept), x);
+    x = b.then("ceil", Op::MaxPool2d(Pool2d::square(2, 2, 0).ceil()), x);
+    x = b.then("pick", Op::Select { channels: vec![7, 1, 1, 4, 0] }, x);
+    x = b.then("shortcut", Op::Shortcut { stride: 1, sources: vec![None, Some(3), Some(0), None, Some(4)] }, x);
+    x = b.then("adaptive", Op::AdaptiveAvgPool2d { size: [3, 2] }, x);
+    x = b.flatten("flatten", x);
+    x = b.batch_norm("norm", x);
+    x = b.linear("fc", x, 6);
+    x = b.then("softmax", Op::Softmax, x);
+    b.finish(x).unwrap()
+}
+
+#[test]
+fn every_operator_computes_what_tract_does() {
+    let mut rng = rng(5);
+    let model = random_model(&every_operator(), &mut rng);
+    let images = images(&model.network, &mut rng);
+    let ours = outputs(&model, &images, &Device::flex());
+    let onnx = export(&model).unwrap();
+    assert_close(&ours, &in_tract(&onnx, &images, &[3, 15, 15]), "in tract");
+    assert_close(&ours, &outputs(&read(onnx), &images, &Device::flex()), "read back");
 }
 
 fn has_onnx_runtime(python: &str) -> bool {

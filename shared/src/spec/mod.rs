@@ -300,7 +300,10 @@ impl Model {
     /// When the document says otherwise than the data; its own words then stand.
     pub fn fit(&mut self, input: [usize; 3], classes: usize) -> Result<(), SpecError> {
         let (given_input, given_classes) = (*self.input.get_or_insert(input), *self.classes.get_or_insert(classes));
-        let remedy = "leave it out: it is taken from the data";
+        let remedy = match self.source {
+            ModelSource::Zoo(_) => "leave it out: it is taken from the data",
+            ModelSource::Onnx(_) => "the ONNX file has it so: take data that it was made for, or export it anew",
+        };
         if given_input != input {
             return Err(SpecError::new("model.input", format!("is {given_input:?}, the data's images are {input:?}")).help(remedy));
         }
