@@ -77,7 +77,7 @@ def macs(net):
 
 
 def main():
-    full = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "/tmp/onnx-full")
+    full = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else "onnx-full")
     full.mkdir(parents=True, exist_ok=True)
     table = []
     for name in NETWORKS:
